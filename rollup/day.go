@@ -1,0 +1,140 @@
+package rollup
+
+import "fmt"
+
+// Day is the rollup of one site on one date.
+//
+// A Day in memory and a stored one are the same value: what is stored is its
+// canonical encoding. See the package comment for the meaning of Marks and
+// Fold.
+type Day struct {
+	Site string
+	// Date is YYYY-MM-DD in the site's time zone.
+	Date string
+	// Rev counts the writes of the stored rollup; 0 is one that was never
+	// stored. Stores write with compare-and-swap on it.
+	Rev uint64
+	// Marks tells up to where each stream is folded.
+	Marks Marks
+
+	// Events counts all events, Views those of type page_view; HourEvents and
+	// HourViews the same for each hour of the site's local time.
+	Events, Views         uint64
+	HourEvents, HourViews [24]uint64
+	// Users is the sketch of the distinct users.
+	Users Sketch
+	// Tables holds the counts of each dimension.
+	Tables [NumDimensions]Table
+}
+
+// NewDay makes an empty Day that was never stored.
+func NewDay(site, date string) *Day {
+	return &Day{Site: site, Date: date, Marks: Marks{}}
+}
+
+// Event is what the fold needs to know of an event.
+type Event struct {
+	Position Position
+	// Hour of the day in the site's time zone, 0 to 23.
+	Hour   int
+	User   string
+	Values Values
+}
+
+// Fold counts those of the events that lie beyond the day's mark for the
+// stream, moves the mark to the last of them, and tells how many it counted.
+// All events must be of this day and this stream, in the order of their
+// positions.
+func (d *Day) Fold(stream string, events []Event) int {
+	mark := d.Marks[stream]
+	folded := 0
+	for i := range events {
+		e := &events[i]
+		if e.Position.Compare(mark) <= 0 {
+			continue
+		}
+		mark = e.Position
+		d.count(e)
+		folded++
+	}
+	if folded > 0 {
+		d.Marks[stream] = mark
+	}
+	return folded
+}
+
+// count adds one event to every number of the day.
+func (d *Day) count(e *Event) {
+	view := e.Values[EventType] == PageView
+	d.Events++
+	d.HourEvents[e.Hour]++
+	if view {
+		d.Views++
+		d.HourViews[e.Hour]++
+	}
+	d.Users.Insert(e.User)
+	for dim, value := range e.Values {
+		if value != "" && (view || !Dimension(dim).CountsViews()) {
+			d.Tables[dim].Add(value, 1)
+		}
+	}
+}
+
+// Merge adds all that other counted, as for a range of days: users of both
+// count once. Identity, Rev and Marks stay as they are; other is not changed.
+func (d *Day) Merge(other *Day) {
+	d.Events += other.Events
+	d.Views += other.Views
+	for h := range d.HourEvents {
+		d.HourEvents[h] += other.HourEvents[h]
+		d.HourViews[h] += other.HourViews[h]
+	}
+	d.Users.Merge(&other.Users)
+	for dim := range d.Tables {
+		d.Tables[dim].Merge(&other.Tables[dim])
+	}
+}
+
+// Limits bounds the size of a stored Day.
+type Limits struct {
+	// Keys is the most keys that a table keeps.
+	Keys int
+	// Bytes is the most that all tables together may take in any store.
+	Bytes int
+}
+
+// DefaultLimits keeps a stored Day under 1 MiB whatever the traffic.
+var DefaultLimits = Limits{Keys: 2000, Bytes: 900 << 10}
+
+// Validate tells what is wrong with the limits.
+func (l Limits) Validate() error {
+	if l.Keys < 100 || l.Keys > 10_000 {
+		return fmt.Errorf("%d keys a table: allowed are 100 to 10000", l.Keys)
+	}
+	if l.Bytes < 64<<10 || l.Bytes > 8<<20 {
+		return fmt.Errorf("%d bytes of tables: allowed are 65536 to 8388608", l.Bytes)
+	}
+	return nil
+}
+
+// Compact brings the day's tables within the limits; it must be called before
+// a Day is stored. Tables that fit stay exact. When keys are so long that all
+// tables together exceed the bytes, the largest is halved until they fit.
+func (d *Day) Compact(l Limits) {
+	total := 0
+	for dim := range d.Tables {
+		d.Tables[dim].Compact(l.Keys)
+		total += d.Tables[dim].size()
+	}
+	for total > l.Bytes {
+		largest := &d.Tables[0]
+		for dim := range d.Tables {
+			if d.Tables[dim].size() > largest.size() {
+				largest = &d.Tables[dim]
+			}
+		}
+		total -= largest.size()
+		largest.Compact(max(1, largest.Len()/2))
+		total += largest.size()
+	}
+}

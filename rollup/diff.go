@@ -1,0 +1,61 @@
+package rollup
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Difference is one reported value in which two Days differ.
+type Difference struct {
+	// Field is the value's name, for instance "total_views" or "path /pricing".
+	Field string
+	// Stored is the first Day's value, True the second's.
+	Stored, True string
+}
+
+// Diff lists every reported value in which d differs from truth. Rev and
+// Marks are no such values. Counts that are only known within bounds differ
+// when their bounds exclude each other.
+func (d *Day) Diff(truth *Day) []Difference {
+	var diffs []Difference
+	count := func(field string, stored, true uint64) {
+		if stored != true {
+			diffs = append(diffs, Difference{field,
+				strconv.FormatUint(stored, 10), strconv.FormatUint(true, 10)})
+		}
+	}
+	count("total_events", d.Events, truth.Events)
+	count("total_views", d.Views, truth.Views)
+	for h := range d.HourEvents {
+		count(fmt.Sprintf("hour %02d events", h), d.HourEvents[h], truth.HourEvents[h])
+		count(fmt.Sprintf("hour %02d views", h), d.HourViews[h], truth.HourViews[h])
+	}
+	if !d.Users.Equal(&truth.Users) {
+		diffs = append(diffs, Difference{"unique_users",
+			strconv.FormatUint(d.Users.Estimate(), 10), strconv.FormatUint(truth.Users.Estimate(), 10)})
+	}
+	for dim := range d.Tables {
+		name := Dimension(dim).String()
+		diffs = append(diffs, d.Tables[dim].diff(name, &truth.Tables[dim])...)
+	}
+	return diffs
+}
+
+func (t *Table) diff(name string, truth *Table) []Difference {
+	var diffs []Difference
+	compare := func(key string) {
+		stored, true := t.Bounds(key), truth.Bounds(key)
+		if stored.Lo > true.Hi || true.Lo > stored.Hi {
+			diffs = append(diffs, Difference{name + " " + key, stored.String(), true.String()})
+		}
+	}
+	for _, row := range t.Rows() {
+		compare(row.Key)
+	}
+	for _, row := range truth.Rows() {
+		if _, both := t.index[row.Key]; !both {
+			compare(row.Key)
+		}
+	}
+	return diffs
+}
