@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Count is one row of a Table.
@@ -101,8 +102,9 @@ func (t *Table) add(c Count) {
 		return
 	}
 	// Up to now the key may have been counted as often as the floor says.
-	row := &Count{Key: c.Key, N: c.N + t.floor, Err: c.Err + t.floor}
-	t.index[c.Key] = row
+	// The key is cloned because it may be a part of something much larger.
+	row := &Count{Key: strings.Clone(c.Key), N: c.N + t.floor, Err: c.Err + t.floor}
+	t.index[row.Key] = row
 	t.rows = append(t.rows, row)
 	t.keyBytes += len(c.Key)
 }
