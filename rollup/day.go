@@ -138,3 +138,18 @@ func (d *Day) Compact(l Limits) {
 		total += largest.size()
 	}
 }
+
+// MemorySize is about how many bytes the day takes in memory, for the bounds
+// of caches.
+func (d *Day) MemorySize() int {
+	const (
+		base      = 2 << 10
+		row       = 128 // a Count, its pointer, and its place in the index
+		maxSketch = 16 << 10
+	)
+	size := base + int(min(maxSketch, 16*d.Events))
+	for i := range d.Tables {
+		size += row*d.Tables[i].Len() + d.Tables[i].keyBytes
+	}
+	return size
+}

@@ -1,0 +1,253 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// zone is the time zone of every site.
+var zone = time.UTC
+
+// stream works on one stream. One goroutine uses it.
+type stream struct {
+	name  string
+	queue Queue
+	store Store
+	opts  Options
+	stats *counters
+
+	// checkpoint is what was last committed, as far as this worker knows.
+	checkpoint store.Checkpoint
+	// trimmed is up to where the queue was last trimmed.
+	trimmed   rollup.EntryID
+	trimmedAt time.Time
+	days      *dayCache
+}
+
+// idle tells the store that everything accepted up to asOf is done, after the
+// queue had nothing behind the checkpoint at that time.
+func (s *stream) idle(ctx context.Context, asOf time.Time) error {
+	checkpoint := s.checkpoint
+	checkpoint.AsOf = asOf
+	step := s.store.Begin()
+	defer step.Discard()
+	if err := step.Commit(ctx, checkpoint); err != nil {
+		return fmt.Errorf("commit checkpoint: %w", err)
+	}
+	s.checkpoint = checkpoint
+	return nil
+}
+
+// step takes a contiguous run of entries behind the checkpoint through the
+// protocol. After an error nothing is known but what the store holds, so the
+// caller forgets the cached days and begins again at the checkpoint.
+func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
+	events, letters := s.decode(entries)
+
+	step := s.store.Begin()
+	defer step.Discard()
+
+	byDay := map[store.DayKey][]int{}
+	if len(events) > 0 {
+		outcomes, err := step.Insert(ctx, events)
+		if err != nil {
+			return fmt.Errorf("insert %d raw events: %w", len(events), err)
+		}
+		for i, outcome := range outcomes {
+			switch e := &events[i]; outcome.Result {
+			case store.Inserted, store.Replayed:
+				key := store.DayKey{Site: e.Site, Date: e.Date}
+				byDay[key] = append(byDay[key], i)
+			case store.Duplicate:
+				s.stats.duplicates.Add(1)
+			case store.Refused:
+				letters = append(letters, s.letter(e.Position, outcome.Reason, e.AppendLine(nil)))
+			}
+		}
+	}
+	if err := s.fold(ctx, step, events, byDay); err != nil {
+		return err
+	}
+	if len(letters) > 0 {
+		if err := step.DeadLetter(ctx, letters); err != nil {
+			return fmt.Errorf("put away %d dead letters: %w", len(letters), err)
+		}
+	}
+	last := entries[len(entries)-1]
+	checkpoint := store.Checkpoint{
+		Stream:   s.name,
+		Position: rollup.Position{Entry: last.ID, Line: lastLine(last)},
+		AsOf:     time.UnixMilli(int64(last.ID.Ms)).UTC(),
+	}
+	if err := step.Commit(ctx, checkpoint); err != nil {
+		return fmt.Errorf("commit checkpoint: %w", err)
+	}
+	s.checkpoint = checkpoint
+	s.days.trim()
+	s.stats.events.Add(uint64(len(events)))
+	s.stats.deadLetters.Add(uint64(len(letters)))
+	s.stats.steps.Add(1)
+	return nil
+}
+
+// decode gives the events of the entries, with their positions and dates, and
+// dead letters for the lines that are none.
+func (s *stream) decode(entries []queue.Entry) ([]store.Event, []store.DeadLetter) {
+	var (
+		letters []store.DeadLetter
+		date    string
+		day     int64 = -1 // the day of date, counted from 1970
+		count   int
+	)
+	for _, entry := range entries {
+		count += entry.Events
+	}
+	events := make([]store.Event, 0, count)
+	for _, entry := range entries {
+		position := rollup.Position{Entry: entry.ID}
+		for line := range lines(string(entry.Lines)) {
+			e, err := event.ParseLine(line)
+			if err != nil {
+				letters = append(letters, s.letter(position, err.Error(), []byte(line)))
+			} else {
+				// Neighbours are mostly of one day, and formatting costs.
+				if d := e.Time.Unix() / 86_400; d != day {
+					day, date = d, e.Date(zone)
+				}
+				events = append(events, store.Event{Event: e, Stream: s.name, Position: position, Date: date})
+			}
+			position.Line++
+		}
+	}
+	return events, letters
+}
+
+// lines yields the lines of an entry without their newlines. Even an empty
+// entry has one: it then becomes a dead letter and not a silence.
+func lines(text string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		rest, more := strings.TrimSuffix(text, "\n"), true
+		for more {
+			var line string
+			line, rest, more = strings.Cut(rest, "\n")
+			if !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+func lastLine(entry queue.Entry) uint32 {
+	return uint32(strings.Count(strings.TrimSuffix(string(entry.Lines), "\n"), "\n"))
+}
+
+func (s *stream) letter(p rollup.Position, reason string, line []byte) store.DeadLetter {
+	return store.DeadLetter{Stream: s.name, Position: p, Reason: reason, Line: line, Time: time.Now().UTC()}
+}
+
+// fold brings the events, given by day as indexes into events, into their
+// rollups.
+func (s *stream) fold(ctx context.Context, step store.Step, events []store.Event, byDay map[store.DayKey][]int) error {
+	pending := make([]store.DayKey, 0, len(byDay))
+	for key := range byDay {
+		pending = append(pending, key)
+	}
+	var run []rollup.Event
+	for len(pending) > 0 {
+		if err := s.load(ctx, step, pending); err != nil {
+			return err
+		}
+		var changed []*rollup.Day
+		for _, key := range pending {
+			run = run[:0]
+			for _, i := range byDay[key] {
+				run = append(run, events[i].ForFold(events[i].Position, zone))
+			}
+			day := s.days.get(key)
+			if day.Fold(s.name, run) > 0 {
+				day.Compact(s.opts.Limits)
+				changed = append(changed, day)
+			}
+		}
+		if len(changed) == 0 {
+			return nil
+		}
+		conflicts, err := step.Swap(ctx, changed)
+		if err != nil {
+			return fmt.Errorf("write %d rollups: %w", len(changed), err)
+		}
+		for _, key := range conflicts {
+			s.days.drop(key)
+		}
+		s.stats.conflicts.Add(uint64(len(conflicts)))
+		pending = conflicts
+	}
+	return nil
+}
+
+// load brings the rollups of the keys into the cache.
+//
+// One that is missing or damaged is folded again from its raw events up to
+// the checkpoints: everything up to them was in the rollup, and nothing
+// beyond them that this worker will not fold itself or that other workers
+// will not. For a new day that finds no events and is nearly free.
+func (s *stream) load(ctx context.Context, step store.Step, keys []store.DayKey) error {
+	var missing []store.DayKey
+	for _, key := range keys {
+		if s.days.get(key) == nil {
+			missing = append(missing, key)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	days, damaged, err := step.Load(ctx, missing)
+	if err != nil {
+		return fmt.Errorf("load %d rollups: %w", len(missing), err)
+	}
+	var done rollup.Marks
+	for _, key := range missing {
+		day := days[key]
+		if day == nil {
+			if done == nil {
+				checkpoints, err := s.store.Checkpoints(ctx)
+				if err != nil {
+					return fmt.Errorf("read checkpoints: %w", err)
+				}
+				done = store.CheckpointMarks(checkpoints)
+			}
+			day = rollup.NewDay(key.Site, key.Date)
+			if d := damaged[key]; d != nil {
+				day.Rev = d.Rev
+			}
+			if err := store.FoldDay(ctx, s.store, day, done, zone); err != nil {
+				return fmt.Errorf("rebuild %s: %w", key, err)
+			}
+			if day.Events > 0 {
+				s.stats.rebuilt.Add(1)
+			}
+		}
+		s.days.put(key, day)
+	}
+	return nil
+}
+
+// trim removes from the queue what lies behind the checkpoint, now and then.
+func (s *stream) trim(ctx context.Context, now time.Time) error {
+	through := s.checkpoint.Position.Entry
+	if through == s.trimmed || now.Sub(s.trimmedAt) < trimInterval {
+		return nil
+	}
+	if err := s.queue.Trim(ctx, s.name, through); err != nil {
+		return fmt.Errorf("trim: %w", err)
+	}
+	s.trimmed, s.trimmedAt = through, now
+	return nil
+}
