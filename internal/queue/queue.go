@@ -24,10 +24,19 @@ import (
 )
 
 // Queue is a set of streams. All methods are safe for concurrent use. Errors
-// that wrap ErrUnavailable may go away by themselves.
+// that wrap ErrUnavailable may go away by themselves. A stream that is not in
+// the layout is an error of its group, or of the call.
 type Queue interface {
-	// Layout tells which streams there are.
+	// Layout tells which streams there are. It is cheap enough to ask before
+	// every append: an epoch that another process opened is in it within
+	// about a second. The caller must not change what it gets.
 	Layout(ctx context.Context) (Layout, error)
+
+	// OpenEpoch adds an epoch with 1 to MaxStreams streams, to which events
+	// go from then on. The streams of the older ones stay, to be drained.
+	// After an error that wraps ErrUnavailable the epoch may be there all the
+	// same; look at the layout.
+	OpenEpoch(ctx context.Context, streams int) (Epoch, error)
 
 	// Append writes each group as one entry of its stream and returns when
 	// all are durable as the backend is configured. It returns nil when every
