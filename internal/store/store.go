@@ -228,7 +228,7 @@ type Leases interface {
 	// one has the Term given (0: there is none), else ErrConflict. A lease
 	// with no owner is free.
 	SwapLease(ctx context.Context, lease Lease) error
-	// DropLease removes a lease if it has the term given.
+	// DropLease removes a lease if it has the term given, else ErrConflict.
 	DropLease(ctx context.Context, lease Lease) error
 }
 

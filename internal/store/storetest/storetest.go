@@ -1,0 +1,265 @@
+// Package storetest is the conformance suite of store.Store: it proves each
+// sentence of the contract, for every backend alike. A backend's test calls
+// Run with a Backend that says how to open a store and what the backend can
+// do; the suite never asks which backend it is.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// Backend is what the suite needs of a backend.
+type Backend struct {
+	// New makes an empty place for a store, which is gone when the test ends,
+	// and gives the function that opens the store there. The suite closes a
+	// store before it opens another one in its place.
+	New func(t *testing.T) (open func() store.Store)
+
+	// Damage holds ways to damage a stored rollup, by name, so that it is
+	// there and cannot be read. There is at least one.
+	Damage map[string]func(t *testing.T, s store.Store, key store.DayKey)
+
+	// Refuse makes an event into one that the store can never take.
+	Refuse func(e *store.Event)
+
+	// Atomic says that nothing of a step is there before its Commit, and that
+	// a step has its sites to itself.
+	Atomic bool
+
+	// Concurrent says that the backend judges conflicting writers rightly,
+	// as every backend for more than a test must.
+	Concurrent bool
+}
+
+// Run runs the suite.
+func Run(t *testing.T, b Backend) {
+	t.Run("Schema", b.testSchema)
+	t.Run("Events", b.testEvents)
+	t.Run("Scan", b.testScan)
+	t.Run("Days", b.testDays)
+	t.Run("Damage", b.testDamage)
+	t.Run("Steps", b.testSteps)
+	t.Run("Checkpoints", b.testCheckpoints)
+	t.Run("DeadLetters", b.testDeadLetters)
+	t.Run("Leases", b.testLeases)
+	t.Run("Cancel", b.testCancel)
+	t.Run("Model", b.testModel)
+	if b.Atomic {
+		t.Run("Atomic", b.testAtomic)
+	}
+	if b.Concurrent {
+		t.Run("Concurrent", b.testConcurrent)
+	}
+}
+
+// open gives an empty store with the newest schema.
+func (b Backend) open(t *testing.T) store.Store {
+	t.Helper()
+	s, _ := b.openTwice(t)
+	return s
+}
+
+// openTwice gives an empty store with the newest schema, and a function that
+// closes it and opens it again.
+func (b Backend) openTwice(t *testing.T) (s store.Store, reopen func() store.Store) {
+	t.Helper()
+	open := b.New(t)
+	s = open()
+	t.Cleanup(func() { check(t, s.Close()) })
+	check(t, s.Migrate(t.Context(), func(int, string) {}))
+	return s, func() store.Store {
+		t.Helper()
+		check(t, s.Close())
+		s = open()
+		return s
+	}
+}
+
+// tb is what the helpers need of a *testing.T or a *rapid.T.
+type tb interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Context() context.Context
+}
+
+func check(t tb, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantErr(t tb, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) {
+		t.Fatalf("error is %v, want %v", err, target)
+	}
+}
+
+func wantEqual[T any](t tb, what string, got, want T) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s:\n got %+v\nwant %+v", what, got, want)
+	}
+}
+
+// The place and time of most events and days of the suite.
+const (
+	site   = "site-abc"
+	date   = "2026-11-24"
+	stream = "1:0"
+)
+
+var (
+	noon = time.Date(2026, 11, 24, 12, 0, 0, 7e6, time.UTC)
+	day  = store.DayKey{Site: site, Date: date}
+)
+
+// at is the n-th position of a stream.
+func at(n int) rollup.Position {
+	return rollup.Position{Entry: rollup.EntryID{Ms: uint64(noon.UnixMilli()), Seq: uint64(n / 3)}, Line: uint32(n % 3)}
+}
+
+// newEvent makes a page view of the suite's site, day and stream.
+func newEvent(id string, n int) store.Event {
+	e := store.Event{
+		Event:    event.Event{ID: id, Site: site, User: "user " + id, Time: noon},
+		Stream:   stream,
+		Position: at(n),
+		Date:     date,
+	}
+	e.Values[rollup.EventType] = rollup.PageView
+	e.Values[rollup.Path] = "/"
+	return e
+}
+
+// newDay makes a day with n events folded from one stream.
+func newDay(key store.DayKey, stream string, n int) *rollup.Day {
+	d := rollup.NewDay(key.Site, key.Date)
+	foldUpTo(d, stream, n)
+	return d
+}
+
+// foldUpTo folds the events of positions 1 to n that the day does not have.
+func foldUpTo(d *rollup.Day, stream string, n int) {
+	for i := 1; i <= n; i++ {
+		e := rollup.Event{Position: at(i), Hour: i % 24, User: fmt.Sprint("user ", i%7)}
+		e.Values[rollup.EventType] = rollup.PageView
+		e.Values[rollup.Path] = fmt.Sprint("/", i%5)
+		d.Fold(stream, []rollup.Event{e})
+	}
+}
+
+// insert inserts events in a step of their own and gives the results.
+func insert(t tb, s store.Store, events ...store.Event) []store.Result {
+	t.Helper()
+	step := s.Begin()
+	defer step.Discard()
+	outcomes, err := step.Insert(t.Context(), events)
+	check(t, err)
+	commit(t, step, stream, at(0))
+	return results(outcomes)
+}
+
+func commit(t tb, step store.Step, stream string, p rollup.Position) {
+	t.Helper()
+	check(t, step.Commit(t.Context(), store.Checkpoint{Stream: stream, Position: p, AsOf: noon}))
+}
+
+func results(outcomes []store.Outcome) []store.Result {
+	var results []store.Result
+	for _, o := range outcomes {
+		results = append(results, o.Result)
+	}
+	return results
+}
+
+// repeat gives n times the same result.
+func repeat(r store.Result, n int) []store.Result {
+	results := make([]store.Result, n)
+	for i := range results {
+		results[i] = r
+	}
+	return results
+}
+
+// scan collects what ScanDay gives.
+func scan(t tb, s store.Store, key store.DayKey, after, upTo rollup.Marks) []store.Event {
+	t.Helper()
+	var events []store.Event
+	check(t, s.ScanDay(t.Context(), key, after, upTo, func(e *store.Event) error {
+		events = append(events, cloneEvent(e))
+		return nil
+	}))
+	return events
+}
+
+// cloneEvent copies an event with its strings: a scanned one is valid only
+// during the call.
+func cloneEvent(e *store.Event) store.Event {
+	c := *e
+	for _, field := range []*string{&c.ID, &c.Site, &c.User, &c.Stream, &c.Date} {
+		*field = strings.Clone(*field)
+	}
+	for i := range c.Values {
+		c.Values[i] = strings.Clone(c.Values[i])
+	}
+	return c
+}
+
+// ids lists the IDs of events.
+func ids(events []store.Event) []string {
+	var ids []string
+	for i := range events {
+		ids = append(ids, events[i].ID)
+	}
+	return ids
+}
+
+// swap writes a day, which must succeed and raise its rev by one.
+func swap(t tb, s store.Store, d *rollup.Day) {
+	t.Helper()
+	rev := d.Rev
+	check(t, s.SwapDay(t.Context(), d))
+	wantEqual(t, "rev after the write", d.Rev, rev+1)
+}
+
+// load gives a day that must be there.
+func load(t tb, s store.Store, key store.DayKey) *rollup.Day {
+	t.Helper()
+	d, err := s.Day(t.Context(), key)
+	check(t, err)
+	return d
+}
+
+// wantDay compares two days in all that they hold.
+func wantDay(t tb, got, want *rollup.Day) {
+	t.Helper()
+	if !bytes.Equal(encode(t, got), encode(t, want)) {
+		t.Fatalf("rollup differs: rev %d, marks %v, %d events, %d views; want rev %d, marks %v, %d events, %d views; differences %v",
+			got.Rev, got.Marks, got.Events, got.Views, want.Rev, want.Marks, want.Events, want.Views, got.Diff(want))
+	}
+}
+
+// encode gives the canonical bytes of a day.
+func encode(t tb, d *rollup.Day) []byte {
+	t.Helper()
+	if d == nil {
+		t.Fatal("there is no rollup")
+	}
+	b, err := d.AppendBinary(nil)
+	check(t, err)
+	return b
+}
