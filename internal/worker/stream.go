@@ -46,8 +46,7 @@ func (s *stream) idle(ctx context.Context, asOf time.Time) error {
 }
 
 // step takes a contiguous run of entries behind the checkpoint through the
-// protocol. After an error nothing is known but what the store holds, so the
-// caller forgets the cached days and begins again at the checkpoint.
+// protocol.
 func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	events, letters := s.decode(entries)
 

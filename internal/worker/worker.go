@@ -321,10 +321,7 @@ func (w *Worker) end(loops map[string]loop, name string) {
 
 // run works on a stream until ctx ends; a step under way is ended first.
 func (w *Worker) run(ctx context.Context, name string) {
-	s := &stream{
-		name: name, queue: w.queue, store: w.store, opts: w.opts, stats: &w.stats,
-		days: newDayCache(w.opts.CacheBytes),
-	}
+	s := w.stream(name)
 	retry := minRetry
 	for ctx.Err() == nil {
 		begun := time.Now()
@@ -334,7 +331,6 @@ func (w *Worker) run(ctx context.Context, name string) {
 		case err != nil:
 			w.stats.failures.Add(1)
 			w.log.Warn("step failed, trying again", "stream", name, "checkpoint", s.checkpoint.Position, "error", err)
-			s.days.clear()
 			sleep(ctx, retry)
 			retry = min(2*retry, maxRetry)
 		default:
@@ -346,10 +342,26 @@ func (w *Worker) run(ctx context.Context, name string) {
 	}
 }
 
+// stream makes the state for work on a stream from its stored checkpoint on.
+func (w *Worker) stream(name string) *stream {
+	return &stream{
+		name: name, queue: w.queue, store: w.store, opts: w.opts, stats: &w.stats,
+		days: newDayCache(w.opts.CacheBytes),
+	}
+}
+
 // once reads what follows the checkpoint and takes it through a step. It
 // tells whether there is more than one step takes. Reading ends with ctx,
 // while writing goes on until the worker is aborted.
+//
+// After an error nothing is known but what the store holds: the cached
+// rollups are forgotten, and the next call begins again at the checkpoint.
 func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
+	defer func() {
+		if err != nil {
+			s.days.clear()
+		}
+	}()
 	if s.checkpoint.Stream == "" {
 		checkpoints, err := w.store.Checkpoints(ctx)
 		if err != nil {

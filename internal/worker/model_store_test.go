@@ -1,0 +1,440 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// fault is what the scheduler lets happen to one call of an actor.
+type fault int
+
+const (
+	none      fault = iota // the call does what it should
+	before                 // it fails and has done nothing
+	after                  // it fails and has done it: an unknown outcome
+	partly                 // it fails and has done half of it, where it can
+	conflict               // a swap tells of conflicts that are none
+	numFaults = int(conflict) + 1
+)
+
+func (f fault) String() string {
+	return [...]string{"ok", "fails before", "fails after", "fails half done", "claims conflict"}[f]
+}
+
+// errInjected is the error of a fault. To the worker it is like any other.
+var errInjected = fmt.Errorf("injected: %w", store.ErrUnavailable)
+
+// crashed unwinds an actor that the scheduler has killed.
+type crashed struct{}
+
+// actor is a coroutine that works on the doubles. At each call it stops until
+// the scheduler, which alone decides who is next, lets it go on with a fault
+// or kills it. One actor runs at a time, so a schedule is all that a run
+// depends on.
+type actor struct {
+	name  string
+	next  func() (string, bool) // runs to the next call and tells its name
+	kill  func()
+	yield func(string) bool
+	fault fault
+	// owns is the set of sites of the atomic step that the actor is in.
+	owns map[string]bool
+}
+
+// newActor makes an actor that runs body once or for ever.
+func newActor(name string, body func(*actor)) *actor {
+	a := &actor{name: name}
+	a.next, a.kill = iter.Pull(func(yield func(string) bool) {
+		defer func() {
+			if p := recover(); p != nil && p != (crashed{}) {
+				panic(p)
+			}
+		}()
+		a.yield = yield
+		body(a)
+	})
+	return a
+}
+
+// call is where an actor waits for its turn. It does the effect as the fault
+// says.
+func (a *actor) call(name string, effect func() error) error {
+	if !a.yield(name) {
+		panic(crashed{})
+	}
+	switch a.fault {
+	case before:
+		return errInjected
+	case after, partly:
+		if err := effect(); err != nil {
+			return err
+		}
+		return errInjected
+	}
+	return effect()
+}
+
+// modelQueue is the queue double: what all actors share.
+type modelQueue struct {
+	entries map[string][]queue.Entry
+	clock   uint64
+}
+
+func (q *modelQueue) append(stream, lines string, events int) {
+	q.clock++
+	q.entries[stream] = append(q.entries[stream], queue.Entry{
+		ID: rollup.EntryID{Ms: q.clock}, Lines: []byte(lines), Events: events,
+	})
+}
+
+// actorQueue is one actor's way to the queue.
+type actorQueue struct {
+	*modelQueue
+	a *actor
+}
+
+func (q actorQueue) Layout(context.Context) (queue.Layout, error) { panic("not used") }
+
+func (q actorQueue) Read(_ context.Context, stream string, pos rollup.EntryID, limit, _ int, _ time.Duration) (entries []queue.Entry, err error) {
+	err = q.a.call("read "+stream, func() error {
+		for _, e := range q.entries[stream] {
+			if e.ID.Compare(pos) > 0 && len(entries) < limit {
+				entries = append(entries, e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return entries, nil
+}
+
+func (q actorQueue) Trim(_ context.Context, stream string, through rollup.EntryID) error {
+	return q.a.call("trim "+stream, func() error {
+		q.entries[stream] = slices.DeleteFunc(q.entries[stream], func(e queue.Entry) bool {
+			return e.ID.Compare(through) <= 0
+		})
+		return nil
+	})
+}
+
+// modelStore is the store double: what all actors share. Rollups are kept
+// encoded, so that nobody holds on to another's value.
+type modelStore struct {
+	atomic      bool // steps are atomic batches, as in the embedded store
+	events      map[string]store.Event
+	days        map[store.DayKey][]byte
+	checkpoints map[string]store.Checkpoint
+	letters     map[string]store.DeadLetter
+	busy        map[string]*actor // the site's owner, when steps are atomic
+	poison      string            // events of this type are refused
+}
+
+func (m *modelStore) day(key store.DayKey) *rollup.Day {
+	b, ok := m.days[key]
+	if !ok {
+		return nil
+	}
+	day := new(rollup.Day)
+	if err := day.UnmarshalBinary(b); err != nil {
+		panic(err)
+	}
+	return day
+}
+
+// swap writes a day if its rev is right, and leaves the caller's rev alone.
+func (m *modelStore) swap(day *rollup.Day) bool {
+	key := store.DayKey{Site: day.Site, Date: day.Date}
+	var rev uint64
+	if stored := m.day(key); stored != nil {
+		rev = stored.Rev
+	}
+	if rev != day.Rev {
+		return false
+	}
+	day.Rev++
+	b, err := day.AppendBinary(nil)
+	day.Rev--
+	if err != nil {
+		panic(err)
+	}
+	m.days[key] = b
+	return true
+}
+
+func (m *modelStore) insert(e store.Event) store.Outcome {
+	if m.poison != "" && e.Type() == m.poison {
+		return store.Outcome{Result: store.Refused, Reason: "poison"}
+	}
+	key := e.Site + "|" + e.ID
+	switch old, ok := m.events[key]; {
+	case !ok:
+		m.events[key] = e
+		return store.Outcome{Result: store.Inserted}
+	case old.Stream == e.Stream && old.Position == e.Position:
+		return store.Outcome{Result: store.Replayed}
+	}
+	return store.Outcome{Result: store.Duplicate}
+}
+
+func (m *modelStore) commit(c store.Checkpoint) {
+	if m.checkpoints[c.Stream].Position.Compare(c.Position) <= 0 {
+		m.checkpoints[c.Stream] = c
+	}
+}
+
+// actorStore is one actor's way to the store.
+type actorStore struct {
+	*modelStore
+	a *actor
+}
+
+func (s actorStore) Leases(context.Context) ([]store.Lease, error) { panic("not used") }
+func (s actorStore) SwapLease(context.Context, store.Lease) error  { panic("not used") }
+func (s actorStore) DropLease(context.Context, store.Lease) error  { panic("not used") }
+func (s actorStore) EventDates(context.Context, string, string, string) ([]string, error) {
+	panic("not used")
+}
+func (s actorStore) SiteDays(context.Context, string, string, string, func(*rollup.Day, *store.DamagedError) error) error {
+	panic("not used")
+}
+
+func (s actorStore) ScanDay(_ context.Context, key store.DayKey, from, upTo rollup.Marks, fn func(*store.Event) error) error {
+	var found []store.Event
+	err := s.a.call("scan "+key.String(), func() error {
+		for _, e := range s.events {
+			if e.Site == key.Site && e.Date == key.Date && !from.Covers(e.Stream, e.Position) &&
+				(upTo == nil || upTo.Covers(e.Stream, e.Position)) {
+				found = append(found, e)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b store.Event) int {
+		if c := strings.Compare(a.Stream, b.Stream); c != 0 {
+			return c
+		}
+		return a.Position.Compare(b.Position)
+	})
+	for i := range found {
+		if err := fn(&found[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s actorStore) Checkpoints(context.Context) (checkpoints map[string]store.Checkpoint, err error) {
+	err = s.a.call("checkpoints", func() error {
+		checkpoints = maps.Clone(s.checkpoints)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return checkpoints, nil
+}
+
+func (s actorStore) Day(_ context.Context, key store.DayKey) (day *rollup.Day, err error) {
+	err = s.a.call("load "+key.String(), func() error {
+		day = s.day(key)
+		return nil
+	})
+	if err == nil && day == nil {
+		err = store.ErrNotFound
+	}
+	return day, err
+}
+
+func (s actorStore) SwapDay(_ context.Context, day *rollup.Day) error {
+	s.own(map[string]bool{day.Site: true})
+	defer s.disown()
+	err := s.a.call("swap "+day.Site+"|"+day.Date, func() error {
+		if s.a.fault == conflict || !s.swap(day) {
+			return store.ErrConflict
+		}
+		return nil
+	})
+	if err == nil {
+		day.Rev++
+	}
+	return err
+}
+
+// own waits until the sites are free and takes them. Only atomic steps do.
+func (s actorStore) own(sites map[string]bool) {
+	if !s.atomic {
+		return
+	}
+	for {
+		free := true
+		for site := range sites {
+			free = free && (s.busy[site] == nil || s.busy[site] == s.a)
+		}
+		if free {
+			break
+		}
+		if !s.a.yield("wait for the sites") {
+			panic(crashed{})
+		}
+	}
+	s.a.owns = sites
+	for site := range sites {
+		s.busy[site] = s.a
+	}
+}
+
+func (s actorStore) disown() {
+	for site := range s.a.owns {
+		delete(s.busy, site)
+	}
+	s.a.owns = nil
+}
+
+func (s actorStore) Begin() store.Step {
+	return &modelStep{actorStore: s, swapped: map[store.DayKey]*rollup.Day{}}
+}
+
+// modelStep takes effect call by call, or keeps everything back until Commit
+// when steps are atomic.
+type modelStep struct {
+	actorStore
+	events  []store.Event
+	swapped map[store.DayKey]*rollup.Day
+	letters []store.DeadLetter
+}
+
+func (st *modelStep) Insert(_ context.Context, events []store.Event) (outcomes []store.Outcome, err error) {
+	if st.atomic {
+		sites := map[string]bool{}
+		for _, e := range events {
+			sites[e.Site] = true
+		}
+		st.own(sites)
+	}
+	err = st.a.call("insert", func() error {
+		n := len(events)
+		if st.a.fault == partly {
+			n /= 2
+		}
+		if st.atomic {
+			// Nobody else can insert for these sites, so trying it on a copy
+			// tells what will be.
+			trial := modelStore{events: maps.Clone(st.modelStore.events), poison: st.poison}
+			for _, e := range events[:n] {
+				outcomes = append(outcomes, trial.insert(e))
+			}
+			st.events = events
+			return nil
+		}
+		for _, e := range events[:n] {
+			outcomes = append(outcomes, st.insert(e))
+		}
+		return nil
+	})
+	return outcomes, err
+}
+
+func (st *modelStep) Load(_ context.Context, keys []store.DayKey) (days map[store.DayKey]*rollup.Day, damaged map[store.DayKey]*store.DamagedError, err error) {
+	days = map[store.DayKey]*rollup.Day{}
+	err = st.a.call("load", func() error {
+		for _, key := range keys {
+			if day := st.day(key); day != nil {
+				days[key] = day
+			}
+		}
+		return nil
+	})
+	return days, nil, err
+}
+
+func (st *modelStep) Swap(_ context.Context, days []*rollup.Day) (conflicts []store.DayKey, err error) {
+	var written []*rollup.Day
+	err = st.a.call("swap", func() error {
+		for i, day := range days {
+			if st.a.fault == partly && i >= len(days)/2 {
+				break
+			}
+			key := store.DayKey{Site: day.Site, Date: day.Date}
+			ok := false
+			if st.atomic {
+				stored := st.day(key)
+				ok = stored == nil && day.Rev == 0 || stored != nil && stored.Rev == day.Rev
+				if ok {
+					st.swapped[key] = day
+				}
+			} else {
+				ok = st.swap(day)
+			}
+			// A claimed conflict is one whose write went through all the same.
+			if !ok || st.a.fault == conflict && !st.atomic {
+				conflicts = append(conflicts, key)
+			} else {
+				written = append(written, day)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, day := range written {
+		day.Rev++
+	}
+	return conflicts, nil
+}
+
+func (st *modelStep) DeadLetter(_ context.Context, letters []store.DeadLetter) error {
+	return st.a.call("dead letters", func() error {
+		if st.atomic {
+			st.letters = letters
+			return nil
+		}
+		st.put(letters)
+		return nil
+	})
+}
+
+func (st *modelStep) put(letters []store.DeadLetter) {
+	for _, l := range letters {
+		if _, there := st.modelStore.letters[l.Key()]; !there {
+			st.modelStore.letters[l.Key()] = l
+		}
+	}
+}
+
+func (st *modelStep) Commit(_ context.Context, c store.Checkpoint) error {
+	defer st.disown()
+	return st.a.call("commit "+c.Stream, func() error {
+		if st.atomic {
+			for _, e := range st.events {
+				st.insert(e)
+			}
+			for _, day := range st.swapped {
+				day.Rev-- // raised at Swap
+				if !st.swap(day) {
+					panic("a rollup changed under a step that has its site to itself")
+				}
+				day.Rev++
+			}
+			st.put(st.letters)
+		}
+		st.commit(c)
+		return nil
+	})
+}
+
+func (st *modelStep) Discard() { st.disown() }
