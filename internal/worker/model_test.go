@@ -83,6 +83,7 @@ type world struct {
 	store    *modelStore
 	workers  []*actor
 	batch    []int // entries a step, by worker
+	lossy    bool  // rollups get lost, and are rebuilt in the end
 	rebuild  *actor
 	accepted map[int]bool
 	garbage  int
@@ -104,6 +105,7 @@ func newWorld(t *rapid.T) *world {
 		},
 		accepted: map[int]bool{},
 		last:     map[string]rollup.EntryID{},
+		lossy:    rapid.Bool().Draw(t, "rollups get lost"),
 		batch:    rapid.SliceOfN(rapid.IntRange(1, 4), 1, 4).Draw(t, "entries a step, by worker"),
 	}
 	for i := range w.batch {
@@ -128,8 +130,13 @@ func (w *world) startWorker(i int) *actor {
 	})
 }
 
+// modelKey is day n of the model's four.
+func modelKey(n int) store.DayKey {
+	return store.DayKey{Site: modelSites[n%2], Date: modelDays[n/2%2].Format(time.DateOnly)}
+}
+
 func (w *world) startRebuild(n int) {
-	key := store.DayKey{Site: modelSites[n%2], Date: modelDays[n/2%2].Format(time.DateOnly)}
+	key := modelKey(n)
 	w.rebuild = newActor("rebuild of "+key.String(), func(a *actor) {
 		_, _ = reconcile.RebuildDay(context.Background(), actorStore{w.store, a}, key, rollup.DefaultLimits, false)
 	})
@@ -172,6 +179,10 @@ func (w *world) do(o op) {
 		w.t.Logf("%s: killed and restarted", w.workers[i].name)
 	case o.kind == 4 && w.rebuild == nil:
 		w.startRebuild(o.actor)
+	case o.kind == 5 && w.lossy && w.store.busy[modelKey(o.actor).Site] == nil:
+		key := modelKey(o.actor)
+		delete(w.store.days, key)
+		w.t.Logf("%s is lost", key)
 	case o.kind <= 6 && w.rebuild != nil:
 		if !w.turn(w.rebuild, o.fault) {
 			w.rebuild = nil
@@ -206,6 +217,14 @@ func (w *world) settle() {
 			w.turn(a, none)
 		}
 		a.kill()
+	}
+	if w.lossy {
+		for n := range 4 {
+			w.startRebuild(n)
+			for w.turn(w.rebuild, none) {
+			}
+		}
+		w.rebuild = nil
 	}
 }
 
@@ -277,12 +296,13 @@ func (w *world) check() {
 // as long as it takes others to do anything, or be killed and restarted.
 // Events arrive several times, late, undecodable and unstorable. Steps are
 // atomic batches, as in the embedded store, or take effect call by call, as
-// on MongoDB.
+// on MongoDB. In half of the schedules rollups get lost, too; then all days
+// are rebuilt before they are compared.
 func TestExactlyOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
 		defer w.close()
-		for _, o := range rapid.SliceOfN(rapid.Custom(drawOp), 10, 120).Draw(t, "schedule") {
+		for _, o := range rapid.SliceOfN(rapid.Custom(drawOp), 100, 300).Draw(t, "schedule") {
 			w.do(o)
 		}
 		w.settle()
