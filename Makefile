@@ -1,0 +1,61 @@
+# `make help` lists the targets. CI calls nothing else (.ci/run).
+
+GOLANGCI_LINT  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+COMPOSE        := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+DOCKERFILELINT := dockerfile-utils@0.16.3
+
+# Set VERSION for the build of a release, as in `make build VERSION=v1.2.3`.
+VERSION  ?=
+# How long `make fuzz` runs each fuzz target.
+FUZZTIME ?= 10s
+# What `make test` and `make cover` test, as in `make test PKG=./rollup`.
+PKG      ?= ./...
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the static binary bin/daybook
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.releaseVersion=$(VERSION)" -o bin/daybook ./cmd/daybook
+
+.PHONY: test
+test: ## Install what the tests need, and run them all with the race detector
+	scripts/install-test-tools
+	go vet $(PKG)
+	scripts/with-servers go test -race $(PKG)
+
+.PHONY: smoke
+smoke: ## Do what the README's first screen says, and compare with what it shows
+	scripts/install-test-tools
+	scripts/smoke
+
+.PHONY: lint
+lint: ## Check the form of the code and the rules of .golangci.yaml
+	go run $(GOLANGCI_LINT) run
+
+.PHONY: lint-docker
+lint-docker: ## Check Dockerfile and docker-compose.yml (needs Node)
+	npx --yes $(DOCKERFILELINT) lint Dockerfile
+	go run $(COMPOSE) docker-compose.yml >/dev/null
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## Run the micro-benchmarks
+	go test -run '^$$' -bench . -benchmem $(PKG)
+
+.PHONY: cover
+cover: ## Test with coverage into bin/cover.out, and sum it up
+	scripts/install-test-tools
+	mkdir -p bin
+	scripts/with-servers go test -coverpkg=./... -coverprofile=bin/cover.out $(PKG)
+	go tool cover -func=bin/cover.out | tail -1
+
+.PHONY: clean
+clean: ## Remove what builds leave behind (never data)
+	rm -rf bin
