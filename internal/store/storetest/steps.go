@@ -63,7 +63,8 @@ func (b Backend) testSteps(t *testing.T) {
 		step.Discard()
 
 		wantEqual(t, "revs", []uint64{days[0].Rev, days[1].Rev, days[2].Rev, days[3].Rev}, []uint64{2, 1, 1, 1})
-		for _, s := range []store.Store{s, reopen()} {
+		wantAll := func() {
+			t.Helper()
 			for i, key := range keys {
 				wantDay(t, load(t, s, key), days[i])
 				wantEqual(t, "raw events", ids(scan(t, s, key, nil, nil)), []string{"event " + key.String()})
@@ -75,6 +76,9 @@ func (b Backend) testSteps(t *testing.T) {
 			check(t, err)
 			wantEqual(t, "dead letters", len(letters), 1)
 		}
+		wantAll()
+		s = reopen()
+		wantAll()
 	})
 
 	t.Run("Nothing", func(t *testing.T) {

@@ -1,0 +1,182 @@
+package mongostore
+
+import (
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// dayDoc is a document of daily_stats. Tables are fields by the name of their
+// dimension: in a fixed order where one is written, in any where one is read.
+// What was counted, such as a path, is never a field's name.
+type dayDoc[Tables bson.D | map[string]tableDoc] struct {
+	ID           string    `bson:"_id"`
+	Site         string    `bson:"site_id"`
+	Date         string    `bson:"date"`
+	Rev          uint64    `bson:"rev"`
+	Marks        []markDoc `bson:"marks"`
+	TotalEvents  uint64    `bson:"total_events"`
+	TotalViews   uint64    `bson:"total_views"`
+	HourlyEvents []uint64  `bson:"hourly_events"`
+	HourlyViews  []uint64  `bson:"hourly_views"`
+	Users        []byte    `bson:"users"`
+	Tables       Tables    `bson:"tables"`
+}
+
+type markDoc struct {
+	Stream   string `bson:"s"`
+	Position string `bson:"p"`
+}
+
+type tableDoc struct {
+	Floor uint64   `bson:"floor"`
+	Rows  []rowDoc `bson:"rows"`
+}
+
+type rowDoc struct {
+	Key string `bson:"k"`
+	N   uint64 `bson:"n"`
+	Err uint64 `bson:"e,omitempty"`
+}
+
+// encodeDay makes the document of a day with the rev given.
+func encodeDay(d *rollup.Day, rev uint64) (bson.Raw, error) {
+	users, err := d.Users.AppendBinary([]byte{})
+	if err != nil {
+		return nil, fmt.Errorf("rollup %s|%s: users: %w", d.Site, d.Date, err)
+	}
+	doc := dayDoc[bson.D]{
+		ID:           dayKey(d).String(),
+		Site:         d.Site,
+		Date:         d.Date,
+		Rev:          rev,
+		Marks:        encodeMarks(d.Marks),
+		TotalEvents:  d.Events,
+		TotalViews:   d.Views,
+		HourlyEvents: d.HourEvents[:],
+		HourlyViews:  d.HourViews[:],
+		Users:        users,
+		Tables:       bson.D{},
+	}
+	for dim := range rollup.NumDimensions {
+		table := &d.Tables[dim]
+		if table.Len() == 0 && table.Floor() == 0 {
+			continue
+		}
+		t := tableDoc{Floor: table.Floor(), Rows: make([]rowDoc, 0, table.Len())}
+		for _, row := range table.Rows() {
+			t.Rows = append(t.Rows, rowDoc(row))
+		}
+		doc.Tables = append(doc.Tables, bson.E{Key: dim.String(), Value: t})
+	}
+	raw, err := bson.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("rollup %s: %w", doc.ID, err)
+	}
+	return raw, nil
+}
+
+func encodeMarks(marks rollup.Marks) []markDoc {
+	docs := make([]markDoc, 0, len(marks))
+	for _, stream := range marks.Streams() {
+		docs = append(docs, markDoc{Stream: stream, Position: marks[stream].String()})
+	}
+	return docs
+}
+
+// decodeDay reads the document of a day. What is wrong with it is told as a
+// DamagedError, with the rev as far as it can be read.
+func decodeDay(key store.DayKey, raw bson.Raw) (*rollup.Day, *store.DamagedError) {
+	d, err := readDay(key, raw)
+	if err != nil {
+		return nil, &store.DamagedError{Key: key, Rev: readRev(raw), Err: err}
+	}
+	return d, nil
+}
+
+// readRev gives the rev of a document, or 0 when it has none that could have
+// been written by encodeDay. The filter of a swap with rev 0 asks the same.
+func readRev(raw bson.Raw) uint64 {
+	if rev, ok := raw.Lookup("rev").AsInt64OK(); ok && rev >= 1 && raw.Lookup("rev").Type != bson.TypeDouble {
+		return uint64(rev)
+	}
+	return 0
+}
+
+// readDay is strict: a field that is missing must not pass for a zero, since
+// marks that were lost would have everything counted again.
+func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
+	var doc dayDoc[map[string]tableDoc]
+	if err := bson.Unmarshal(raw, &doc); err != nil {
+		return nil, err
+	}
+	if doc.Site != key.Site || doc.Date != key.Date {
+		return nil, fmt.Errorf("it says that it is of site %q and date %q", doc.Site, doc.Date)
+	}
+	d := rollup.NewDay(doc.Site, doc.Date)
+	if d.Rev = readRev(raw); d.Rev == 0 {
+		return nil, errors.New("rev is not a whole number from 1")
+	}
+	if doc.Marks == nil || doc.Users == nil || doc.Tables == nil {
+		return nil, errors.New("marks, users or tables are missing")
+	}
+	for _, mark := range doc.Marks {
+		p, err := rollup.ParsePosition(mark.Position)
+		if err != nil {
+			return nil, fmt.Errorf("mark of stream %q: %w", mark.Stream, err)
+		}
+		d.Marks[mark.Stream] = p
+	}
+
+	d.Events, d.Views = doc.TotalEvents, doc.TotalViews
+	if err := readHours(&d.HourEvents, doc.HourlyEvents, d.Events); err != nil {
+		return nil, fmt.Errorf("hourly_events: %w", err)
+	}
+	if err := readHours(&d.HourViews, doc.HourlyViews, d.Views); err != nil {
+		return nil, fmt.Errorf("hourly_views: %w", err)
+	}
+	if err := d.Users.UnmarshalBinary(doc.Users); err != nil {
+		return nil, err
+	}
+
+	known := 0
+	for dim := range rollup.NumDimensions {
+		table, ok := doc.Tables[dim.String()]
+		if !ok {
+			continue
+		}
+		known++
+		rows := make([]rollup.Count, 0, len(table.Rows))
+		for _, row := range table.Rows {
+			rows = append(rows, rollup.Count(row))
+		}
+		var err error
+		if d.Tables[dim], err = rollup.TableOf(table.Floor, rows); err != nil {
+			return nil, fmt.Errorf("table %s: %w", dim, err)
+		}
+	}
+	if known != len(doc.Tables) {
+		return nil, fmt.Errorf("it has %d tables of which this program knows %d", len(doc.Tables), known)
+	}
+	return d, nil
+}
+
+// readHours checks that the hours add up to the total, as they always do.
+func readHours(hours *[24]uint64, stored []uint64, total uint64) error {
+	if len(stored) != len(hours) {
+		return fmt.Errorf("there are %d hours", len(stored))
+	}
+	var sum uint64
+	for h, n := range stored {
+		hours[h] = n
+		sum += n
+	}
+	if sum != total {
+		return fmt.Errorf("the hours add up to %d, the total is %d", sum, total)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+// Package mongostore is the store on MongoDB 6 or newer, a replica set or a
+// sharded cluster. What its documents look like, what each index is for and
+// how to shard them is docs/format/mongodb.md.
+//
+// # What the database decides
+//
+// Every guarantee rests on the atomicity of a write to one document. A raw
+// event is inserted under a unique _id; a rollup is replaced where _id and
+// rev are still those that were read; checkpoints and leases are updated in
+// the same way. There are no transactions, and no clock is compared.
+//
+// Writes are acknowledged by a majority, journaled; reads are of what a
+// majority has, from the primary. Otherwise a failover could take back an
+// event that was taken for a replay, or a rollup that another was made from.
+package mongostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+)
+
+// DefaultDatabase is the database of a URI that names none.
+const DefaultDatabase = "daybook"
+
+// Options are what is not said in the URI.
+type Options struct {
+	// ServerSelectionTimeout is how long a call waits for a server that can
+	// take it before it fails with store.ErrUnavailable. 0 means 5 seconds.
+	ServerSelectionTimeout time.Duration
+}
+
+// Store is a store.Store on MongoDB.
+type Store struct {
+	client *mongo.Client
+	db     *mongo.Database
+
+	events, days, checkpoints, leases, deadLetters, schema *mongo.Collection
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the database that the URI names and makes sure that a
+// primary answers; when none does, the error wraps store.ErrUnavailable. The
+// URI may set a write concern (w, journal) other than majority and journaled;
+// docs/format/mongodb.md says what that would lose.
+func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
+	parsed, err := connstring.ParseAndValidate(uri)
+	if err != nil {
+		return nil, fmt.Errorf("MongoDB URI: %w", err)
+	}
+	name := parsed.Database
+	if name == "" {
+		name = DefaultDatabase
+	}
+	if opts.ServerSelectionTimeout == 0 {
+		opts.ServerSelectionTimeout = 5 * time.Second
+	}
+
+	journal := true
+	c := options.Client().
+		SetAppName("daybook").
+		SetServerSelectionTimeout(opts.ServerSelectionTimeout).
+		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}).
+		ApplyURI(uri).
+		SetReadConcern(readconcern.Majority()).
+		SetReadPreference(readpref.Primary())
+	if !c.WriteConcern.Acknowledged() {
+		return nil, errors.New("MongoDB URI: with w=0 nobody would know what is written; leave w out, or set it to majority")
+	}
+	client, err := mongo.Connect(c)
+	if err != nil {
+		return nil, fmt.Errorf("MongoDB: %w", err)
+	}
+	if err := client.Ping(ctx, nil); err != nil {
+		err = explain(ctx, "connect to MongoDB", err)
+		return nil, errors.Join(err, client.Disconnect(context.WithoutCancel(ctx)))
+	}
+
+	db := client.Database(name)
+	return &Store{
+		client:      client,
+		db:          db,
+		events:      db.Collection("events"),
+		days:        db.Collection("daily_stats"),
+		checkpoints: db.Collection("checkpoints"),
+		leases:      db.Collection("leases"),
+		deadLetters: db.Collection("dead_letters"),
+		schema:      db.Collection("schema"),
+	}, nil
+}
+
+// Close closes the connections.
+func (s *Store) Close() error { return s.client.Disconnect(context.Background()) }
