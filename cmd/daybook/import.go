@@ -1,0 +1,31 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/importer"
+)
+
+type importCmd struct {
+	Files     []string      `arg:"" name:"file" help:"Files to read in this order, plain or gzip; - is standard input."`
+	Site      string        `placeholder:"SITE" help:"site_id of the events; access logs need it, events of NDJSON keep their own without it."`
+	To        string        `default:"http://127.0.0.1:3000" placeholder:"URL" help:"Server that takes the events."`
+	Format    string        `default:"auto" enum:"auto,combined,ndjson" help:"auto, combined (Apache and nginx access logs) or ndjson (Daybook's events)."`
+	All       bool          `help:"Import every request of an access log, not only GETs with status 2xx or 304."`
+	Resume    bool          `help:"Pass over what an earlier run has confirmed, as its state file says."`
+	StateFile string        `placeholder:"FILE" help:"Where it is kept what is confirmed; by default beside the first file, as FILE.daybook-import."`
+	Batch     int           `default:"1000" placeholder:"N" help:"Events a request (1 to 10000)."`
+	Parallel  int           `default:"4" placeholder:"N" help:"Requests under way at once (1 to 64)."`
+	Gzip      bool          `help:"Compress the requests."`
+	Patience  time.Duration `default:"1m" help:"How long a request is tried while the server is away or busy."`
+}
+
+func (c *importCmd) Run(env *env) error {
+	_, err := importer.Run(env.ctx, importer.Options{
+		To: c.To, Site: c.Site, Files: c.Files, Stdin: os.Stdin, Format: c.Format, All: c.All,
+		Resume: c.Resume, StateFile: c.StateFile, Batch: c.Batch, Parallel: c.Parallel,
+		Gzip: c.Gzip, Patience: c.Patience, Out: env.stdout, Log: env.stderr,
+	})
+	return err
+}

@@ -1,0 +1,106 @@
+// Command daybook is all of Daybook: a command for each role and for each
+// thing that operators do. There is one file per command, without logic.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the whole command line.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run all roles in one process, with the embedded queue and store unless told otherwise."`
+	Ingest  ingestCmd  `cmd:"" help:"Take events over HTTP into the queue."`
+	Worker  workerCmd  `cmd:"" help:"Move events from the queue into the store and its rollups."`
+	Report  reportCmd  `cmd:"" help:"Answer queries from the store."`
+	Migrate migrateCmd `cmd:"" help:"Bring the store's schema up to this version, or show where it is."`
+	Import  importCmd  `cmd:"" help:"Send access logs or events from files to a running server."`
+	Loadgen loadgenCmd `cmd:"" help:"Send synthetic traffic to a running server, and check what it counted."`
+
+	Version kong.VersionFlag `help:"Print the version and quit."`
+}
+
+// Exit codes.
+const (
+	exitFailed = 1 // the command could not do its work
+	exitUsage  = 2 // the command line or the environment is wrong
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run runs one command line and gives the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	exited, code := false, 0
+	parser, err := kong.New(&cli{},
+		kong.Name("daybook"),
+		kong.Description("Web analytics that counts every event once.\n\nEach flag can be given as an environment variable too: --report-addr is DAYBOOK_REPORT_ADDR."),
+		kong.DefaultEnvars("DAYBOOK"),
+		kong.Vars{"version": version()},
+		kong.UsageOnError(),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(c int) { exited, code = true, c }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		panic(err) // the struct tags above are wrong
+	}
+	command, err := parser.Parse(args)
+	if exited { // --help and --version
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "daybook: %v\n", err)
+		return exitUsage
+	}
+
+	// The first signal ends ctx; from then on signals have their usual effect,
+	// so that a second one ends the process at once.
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer cancel()
+	context.AfterFunc(ctx, cancel)
+
+	err = command.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
+	var coded *exitError
+	switch {
+	case errors.As(err, &coded):
+		return coded.code
+	case err != nil:
+		fmt.Fprintf(stderr, "daybook: %v\n", err)
+		return exitFailed
+	}
+	return 0
+}
+
+// env is what a command is run with.
+type env struct {
+	ctx            context.Context
+	stdout, stderr io.Writer
+}
+
+// exitError is an exit code whose reason the command has told already.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// releaseVersion is set by the build of a release.
+var releaseVersion = ""
+
+func version() string {
+	if releaseVersion != "" {
+		return "daybook " + releaseVersion
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return "daybook " + info.Main.Version + " " + info.GoVersion
+	}
+	return "daybook (unknown version)"
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/daybook-analytics/daybook/internal/app"
+	"github.com/daybook-analytics/daybook/internal/config"
+)
+
+type reportCmd struct {
+	config.Process
+	config.Store
+	config.Report
+}
+
+func (c *reportCmd) Validate() error {
+	if c.MongoDB == "" {
+		return errors.New("--mongodb is missing: the embedded store belongs to one process, so report on its own needs MongoDB; `daybook serve` needs none")
+	}
+	return config.Validate(c.Process, c.Store, c.Report)
+}
+
+func (c *reportCmd) Run(env *env) error {
+	return runApp(env, app.Config{Process: c.Process, Store: c.Store, Report: &c.Report})
+}

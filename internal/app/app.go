@@ -1,0 +1,174 @@
+// Package app wires the roles together: it is the one place that knows all
+// backends and the order in which things start and stop. `serve` and the
+// single roles are the same wiring with other parts.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/config"
+	"github.com/daybook-analytics/daybook/internal/ingest"
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/report"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/internal/web"
+	"github.com/daybook-analytics/daybook/internal/worker"
+)
+
+// Config says what runs and how. A role that is nil does not run.
+type Config struct {
+	Process config.Process
+	Queue   config.Queue
+	Store   config.Store
+	Data    config.Data
+
+	Ingest *config.Ingest
+	Worker *config.Worker
+	// WorkerHealth gives the worker a server of its own for health checks,
+	// where no other role of the process has one.
+	WorkerHealth *config.WorkerHealth
+	Report       *config.Report
+}
+
+// part is something that runs. Stop blocks until it has ended, may be called
+// twice, and before Start.
+type part interface {
+	Start() error
+	Stop(ctx context.Context) error
+}
+
+// App is a process of Daybook.
+type App struct {
+	cfg Config
+	log *slog.Logger
+
+	queue queue.Queue
+	store store.Store
+
+	// parts start in this order and stop in the reverse one. The worker and
+	// the report server come before ingest, so that what is accepted first
+	// can be counted and read; at the end ingest stops accepting first.
+	parts []part
+
+	ingestServer, reportServer *web.Server
+}
+
+// New opens the backends and checks the store's schema. ctx bounds that.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
+	a := &App{cfg: cfg, log: log}
+	if err := a.open(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	if cfg.Worker != nil {
+		w := worker.New(a.queue, a.store, worker.Options{
+			Limits:    cfg.Worker.Limits(),
+			Pace:      cfg.Worker.Pace,
+			LeaseTime: cfg.Worker.LeaseTime,
+		}, log)
+		a.parts = append(a.parts, w)
+		if cfg.WorkerHealth != nil {
+			rt := web.NewRouter(log)
+			a.parts = append(a.parts, web.NewServer("worker", cfg.WorkerHealth.WorkerAddr, rt, a.ready, log))
+		}
+	}
+	if cfg.Report != nil {
+		rt := web.NewRouter(log)
+		report.New(a.store, report.Options{
+			RawScans:      cfg.Report.RawScans,
+			RawScanEvents: cfg.Report.RawScanEvents,
+			RawScanTime:   cfg.Report.RawScanTime,
+		}, log).Register(rt)
+		a.reportServer = web.NewServer("report", cfg.Report.ReportAddr, rt, a.storeReady, log)
+		a.parts = append(a.parts, a.reportServer)
+	}
+	if cfg.Ingest != nil {
+		in := ingest.New(a.queue, ingest.Options{
+			MaxBacklogEvents: cfg.Ingest.MaxBacklogEvents,
+			MaxBacklogBytes:  cfg.Ingest.MaxBacklogBytes,
+		}, log)
+		rt := web.NewRouter(log)
+		in.Register(rt)
+		a.ingestServer = web.NewServer("ingest", cfg.Ingest.IngestAddr, rt, a.queueReady, log)
+		a.parts = append(a.parts, in, a.ingestServer)
+	}
+	return a, nil
+}
+
+// Run starts everything, waits for ctx to end, and stops in order: accept no
+// more, finish what was accepted, close. It has the grace time for that.
+func (a *App) Run(ctx context.Context) error {
+	started := 0
+	err := func() error {
+		for _, p := range a.parts {
+			if err := p.Start(); err != nil {
+				return err
+			}
+			started++
+		}
+		a.log.Info("ready", "ingest", a.IngestAddr(), "report", a.ReportAddr())
+		<-ctx.Done()
+		a.log.Info("stopping")
+		return nil
+	}()
+
+	grace, cancel := context.WithTimeout(context.Background(), a.cfg.Process.Grace)
+	defer cancel()
+	begun := time.Now()
+	for i := len(a.parts) - 1; i >= 0; i-- {
+		err = errors.Join(err, a.parts[i].Stop(grace))
+	}
+	err = errors.Join(err, a.close())
+	if err == nil {
+		a.log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond))
+	}
+	return err
+}
+
+// IngestAddr is the address on which events are taken; empty if they are not.
+func (a *App) IngestAddr() string { return addrOf(a.ingestServer) }
+
+// ReportAddr is the address on which queries are answered; empty if they are
+// not.
+func (a *App) ReportAddr() string { return addrOf(a.reportServer) }
+
+func addrOf(s *web.Server) string {
+	if s == nil {
+		return ""
+	}
+	return s.Addr()
+}
+
+func (a *App) close() error {
+	var err error
+	if a.queue != nil {
+		err = errors.Join(err, a.queue.Close())
+	}
+	if a.store != nil {
+		err = errors.Join(err, a.store.Close())
+	}
+	return err
+}
+
+// queueReady tells whether the queue answers.
+func (a *App) queueReady(ctx context.Context) error {
+	if _, err := a.queue.Backlog(ctx); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	return nil
+}
+
+// storeReady tells whether the store answers.
+func (a *App) storeReady(ctx context.Context) error {
+	if _, err := a.store.SchemaVersion(ctx); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+func (a *App) ready(ctx context.Context) error {
+	return errors.Join(a.queueReady(ctx), a.storeReady(ctx))
+}

@@ -1,0 +1,102 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/daybook-analytics/daybook/internal/config"
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/queue/logq"
+	"github.com/daybook-analytics/daybook/internal/queue/redisq"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/internal/store/mongostore"
+	"github.com/daybook-analytics/daybook/internal/store/pebblestore"
+	"github.com/daybook-analytics/daybook/migrations"
+)
+
+// open opens the backends that the roles need: ingest touches no store,
+// report no queue.
+func (a *App) open(ctx context.Context) error {
+	if a.cfg.Ingest != nil || a.cfg.Worker != nil {
+		q, err := OpenQueue(ctx, a.cfg.Queue, a.cfg.Data, a.log)
+		if err != nil {
+			return err
+		}
+		a.queue = q
+	}
+	if a.cfg.Worker != nil || a.cfg.Report != nil {
+		st, err := OpenStore(ctx, a.cfg.Store, a.cfg.Data, a.log)
+		if err != nil {
+			return err
+		}
+		a.store = st
+		return a.checkSchema(ctx)
+	}
+	return nil
+}
+
+// OpenQueue opens the queue that the settings choose.
+func OpenQueue(ctx context.Context, cfg config.Queue, data config.Data, log *slog.Logger) (queue.Queue, error) {
+	if cfg.Redis != "" {
+		q, err := redisq.Open(ctx, cfg.Redis, redisq.Options{Prefix: cfg.RedisPrefix, Streams: cfg.Streams, Logger: log})
+		if err != nil {
+			return nil, fmt.Errorf("queue at %s: %w", config.Redact(cfg.Redis), err)
+		}
+		return q, nil
+	}
+	dir, err := makeDir(data, "queue")
+	if err != nil {
+		return nil, err
+	}
+	return logq.Open(dir, logq.Options{Streams: cfg.Streams, Logger: log})
+}
+
+// OpenStore opens the store that the settings choose.
+func OpenStore(ctx context.Context, cfg config.Store, data config.Data, log *slog.Logger) (store.Store, error) {
+	if cfg.MongoDB != "" {
+		st, err := mongostore.Open(ctx, cfg.MongoDB, mongostore.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("store at %s: %w", config.Redact(cfg.MongoDB), err)
+		}
+		return st, nil
+	}
+	dir, err := makeDir(data, "store")
+	if err != nil {
+		return nil, err
+	}
+	return pebblestore.Open(dir, pebblestore.Options{Logger: log})
+}
+
+func makeDir(data config.Data, name string) (string, error) {
+	dir := filepath.Join(data.Data, name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("--data %s: %w", data.Data, err)
+	}
+	return dir, nil
+}
+
+// checkSchema refuses a store whose schema is not this program's. Only a new
+// embedded store, which belongs to this process alone, is set up at once.
+func (a *App) checkSchema(ctx context.Context) error {
+	version, err := a.store.SchemaVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("read the store's schema version: %w", err)
+	}
+	flags := "--data " + a.cfg.Data.Data
+	if a.cfg.Store.MongoDB != "" {
+		flags = "--mongodb URI"
+	}
+	switch latest := migrations.Latest(); {
+	case version == latest:
+		return nil
+	case version == 0 && a.cfg.Store.MongoDB == "":
+		return a.store.Migrate(ctx, func(int, string) {})
+	case version > latest:
+		return fmt.Errorf("the store has schema version %d, newer than this program's %d: use the newer daybook", version, latest)
+	default:
+		return fmt.Errorf("the store has schema version %d, this program needs %d: run `daybook migrate up %s`", version, latest, flags)
+	}
+}

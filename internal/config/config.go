@@ -1,0 +1,167 @@
+// Package config holds the settings of the roles. Each is a flag and an
+// environment variable of the same name (--report-addr,
+// DAYBOOK_REPORT_ADDR); the tags are read by github.com/alecthomas/kong.
+// docs/configuration.md lists them all.
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// Process are the settings of every role.
+type Process struct {
+	LogLevel  slog.Level    `default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat string        `default:"text" enum:"text,json" help:"Form of the log: text or json."`
+	Grace     time.Duration `default:"20s" help:"Time to finish what was accepted after SIGTERM or SIGINT; a second signal ends at once."`
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (p Process) Validate() error {
+	if p.Grace < time.Second || p.Grace > 10*time.Minute {
+		return fmt.Errorf("--grace %s: allowed are 1s to 10m", p.Grace)
+	}
+	return nil
+}
+
+// Queue chooses and sets the queue.
+type Queue struct {
+	Redis       string `placeholder:"URL" help:"Redis 7 or later as the queue, as redis://HOST:6379/0; by default the queue is a log in --data."`
+	RedisPrefix string `default:"daybook" placeholder:"NAME" help:"Begin of all keys in Redis, so that installations can share one."`
+	Streams     int    `default:"4" placeholder:"N" help:"Number of streams of a new queue, the most workers that can share the work (1 to 256)."`
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (q Queue) Validate() error {
+	if q.Redis != "" && !strings.HasPrefix(q.Redis, "redis://") && !strings.HasPrefix(q.Redis, "rediss://") {
+		return fmt.Errorf("--redis %q: it begins with redis:// or rediss://", q.Redis)
+	}
+	if q.Streams < 1 || q.Streams > 256 {
+		return fmt.Errorf("--streams %d: allowed are 1 to 256", q.Streams)
+	}
+	if q.RedisPrefix == "" || strings.ContainsAny(q.RedisPrefix, "{}: \t\n") {
+		return fmt.Errorf("--redis-prefix %q: it must not be empty or contain braces, colons or spaces", q.RedisPrefix)
+	}
+	return nil
+}
+
+// Store chooses and sets the store.
+type Store struct {
+	MongoDB string `name:"mongodb" placeholder:"URI" help:"MongoDB 6 or later as the store, as mongodb://HOST:27017/daybook; by default the store is in --data."`
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (s Store) Validate() error {
+	if s.MongoDB != "" && !strings.HasPrefix(s.MongoDB, "mongodb://") && !strings.HasPrefix(s.MongoDB, "mongodb+srv://") {
+		return fmt.Errorf("--mongodb %q: it begins with mongodb:// or mongodb+srv://", Redact(s.MongoDB))
+	}
+	return nil
+}
+
+// Data is where the embedded queue and store are.
+type Data struct {
+	Data string `default:"./daybook-data" placeholder:"DIR" help:"Directory of the embedded queue and store; it is made when missing."`
+}
+
+// Ingest are the settings of the ingest role.
+type Ingest struct {
+	IngestAddr       string `default:"127.0.0.1:3000" placeholder:"HOST:PORT" help:"Address on which events are taken."`
+	MaxBacklogEvents int64  `default:"50000000" placeholder:"N" help:"Most events in the queue; beyond it events are answered with 503. 0 is no limit."`
+	MaxBacklogBytes  int64  `default:"21474836480" placeholder:"N" help:"Most bytes of events in the queue; beyond it events are answered with 503. 0 is no limit."`
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (i Ingest) Validate() error {
+	if i.MaxBacklogEvents < 0 || i.MaxBacklogBytes < 0 {
+		return fmt.Errorf("--max-backlog-events %d and --max-backlog-bytes %d must not be negative", i.MaxBacklogEvents, i.MaxBacklogBytes)
+	}
+	return validAddr("--ingest-addr", i.IngestAddr)
+}
+
+// Worker are the settings of the worker role.
+type Worker struct {
+	TableKeys int           `default:"2000" placeholder:"N" help:"Keys (paths, referrers, ...) that a rollup counts exactly per dimension; the rest is within bounds (100 to 10000)."`
+	Pace      time.Duration `default:"200ms" help:"Least time between two writes of a stream's rollups unless it is behind (10ms to 10s)."`
+	LeaseTime time.Duration `default:"5s" help:"Time without a sign of life after which a worker's streams go to the others (3s to 60s)."`
+}
+
+// Limits are the bounds of a rollup.
+func (w Worker) Limits() rollup.Limits {
+	return rollup.Limits{Keys: w.TableKeys, Bytes: rollup.DefaultLimits.Bytes}
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (w Worker) Validate() error {
+	if err := w.Limits().Validate(); err != nil {
+		return fmt.Errorf("--table-keys: %w", err)
+	}
+	if w.Pace < 10*time.Millisecond || w.Pace > 10*time.Second {
+		return fmt.Errorf("--pace %s: allowed are 10ms to 10s", w.Pace)
+	}
+	if w.LeaseTime < 3*time.Second || w.LeaseTime > time.Minute {
+		return fmt.Errorf("--lease-time %s: allowed are 3s to 60s", w.LeaseTime)
+	}
+	return nil
+}
+
+// WorkerHealth is where a worker on its own answers health checks.
+type WorkerHealth struct {
+	WorkerAddr string `default:"127.0.0.1:3002" placeholder:"HOST:PORT" help:"Address of the worker's /healthz and /readyz."`
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (w WorkerHealth) Validate() error { return validAddr("--worker-addr", w.WorkerAddr) }
+
+// Report are the settings of the report role.
+type Report struct {
+	ReportAddr    string        `default:"127.0.0.1:3001" placeholder:"HOST:PORT" help:"Address on which queries are answered."`
+	RawScans      int           `default:"2" placeholder:"N" help:"Most scans of raw events at once, for days without a rollup (1 to 64)."`
+	RawScanEvents int           `default:"5000000" placeholder:"N" help:"Most events that one scan reads; beyond it the answer is 503 (1000 and up)."`
+	RawScanTime   time.Duration `default:"10s" help:"Most time that one scan takes; beyond it the answer is 503 (100ms to 50s)."`
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (r Report) Validate() error {
+	if r.RawScans < 1 || r.RawScans > 64 {
+		return fmt.Errorf("--raw-scans %d: allowed are 1 to 64", r.RawScans)
+	}
+	if r.RawScanEvents < 1000 {
+		return fmt.Errorf("--raw-scan-events %d: allowed are 1000 and up", r.RawScanEvents)
+	}
+	if r.RawScanTime < 100*time.Millisecond || r.RawScanTime > 50*time.Second {
+		return fmt.Errorf("--raw-scan-time %s: allowed are 100ms to 50s", r.RawScanTime)
+	}
+	return validAddr("--report-addr", r.ReportAddr)
+}
+
+// Validate gives the first error of the groups of settings.
+func Validate(groups ...interface{ Validate() error }) error {
+	for _, g := range groups {
+		if err := g.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validAddr(flag, addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("%s %q: it has the form HOST:PORT, as 127.0.0.1:3000 or :3000", flag, addr)
+	}
+	return nil
+}
+
+// Redact gives a URL without its password, for messages.
+func Redact(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "(a URL that cannot be parsed)"
+	}
+	return u.Redacted()
+}
