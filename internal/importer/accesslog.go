@@ -179,7 +179,7 @@ func beforeQuery(s string) string {
 }
 
 // escapes are what Apache writes for control characters.
-var escapes = [256]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f', 'v': '\v', 'a': '\a', '0': 0}
+var escapes = [256]byte{'n': '\n', 't': '\t', 'r': '\r', 'b': '\b', 'f': '\f', 'v': '\v', 'a': '\a'}
 
 // unescape undoes the log's escapes. Bytes that cannot stand in a URL all the
 // same, control characters and what is not UTF-8, are percent-encoded, as a

@@ -19,9 +19,10 @@ const idBytes = 16
 // stands in two files which are imported one by one has ordinal 0 in both,
 // and counts once.
 //
-// The maps' keys are the first 8 bytes of the hash. If two different lines
-// ever share them, one gets an ordinal higher than it should: still the same
-// in every import of these files.
+// This takes about 25 bytes of memory for each event. The maps' keys are the
+// first 8 bytes of the hash. If two different lines ever share them, one gets
+// an ordinal higher than it should: still the same in every import of these
+// files.
 type ids struct {
 	// seen holds every line, repeated how often it came again. Few do, and an
 	// entry of seen takes half the memory that it would with a count.

@@ -375,7 +375,11 @@ func (r *run) confirm(b *batch, result sender.Result) error {
 			fmt.Fprintf(r.o.Log, "cannot keep what is confirmed, so that --resume would start at the beginning: %v\n", r.stateErr)
 		}
 	}
-	r.progress.Set(b.taken, fmt.Sprintf("%d events sent", r.sum.Events))
+	note := "passing over what is confirmed"
+	if b.behind.Lines > r.from.Lines {
+		note = fmt.Sprintf("%d events sent", r.sum.Events)
+	}
+	r.progress.Set(b.taken, note)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/daybook-analytics/daybook/internal/sender/sendertest"
+	"github.com/daybook-analytics/daybook/rollup"
 )
 
 func stateFile(t *testing.T) string {
@@ -280,7 +281,7 @@ null
 		sum := importFiles(t, Options{To: to, Site: site, Files: []string{"-"}, Stdin: strings.NewReader(input)})
 		var got []string
 		for _, e := range server.Events() {
-			got = append(got, e.Site+" "+e.Type+" "+e.Path)
+			got = append(got, e.Site+" "+e.Type()+" "+e.Values[rollup.Path])
 		}
 		return sum, got
 	}
@@ -291,7 +292,7 @@ null
 	if sum.Lines != 9 || sum.Malformed != 3 || sum.Rejected != 1 || sum.Skipped != 0 {
 		t.Errorf("summary %+v", sum)
 	}
-	if want := []Problem{{"standard input", 5, "site_id is missing: allowed is letters"}}; !reflect.DeepEqual(sum.RejectedLines, want) {
+	if want := []Problem{{"standard input", 5, "site_id is missing: allowed is 1 to 128 letters, digits and . _ : -"}}; !reflect.DeepEqual(sum.RejectedLines, want) {
 		t.Errorf("rejected %v, want %v", sum.RejectedLines, want)
 	}
 	var lines []int64

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
 
@@ -15,7 +16,7 @@ func parseJSONEvent(line []byte) (jsonEvent, error) {
 		return nil, fmt.Errorf("it is not a JSON object: %w", err)
 	}
 	if e == nil {
-		return nil, fmt.Errorf("it is not a JSON object but null")
+		return nil, errors.New("it is null, not a JSON object")
 	}
 	return e, nil
 }

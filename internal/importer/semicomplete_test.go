@@ -42,13 +42,13 @@ func TestSemicomplete(t *testing.T) {
 	} {
 		users, paths, n := map[string]bool{}, map[string]int{}, 0
 		for _, e := range events {
-			if !strings.HasPrefix(e.Timestamp.UTC().Format(time.DateOnly), tt.date) {
+			if !strings.HasPrefix(e.Time.Format(time.DateOnly), tt.date) {
 				continue
 			}
 			n++
 			users[e.User] = true
-			paths[e.Path]++
-			if e.Site != "semicomplete" || e.Type != rollup.PageView {
+			paths[e.Values[rollup.Path]]++
+			if e.Site != "semicomplete" || e.Type() != rollup.PageView {
 				t.Fatalf("event %+v", e)
 			}
 		}

@@ -57,7 +57,7 @@ func (s *Summary) print(w io.Writer) {
 	printProblems(w, s.RejectedLines, s.Rejected)
 	fmt.Fprintf(w, "%10d lines malformed\n", s.Malformed)
 	printProblems(w, s.MalformedLines, s.Malformed)
-	fmt.Fprintf(w, "%10d lines are no event (not a GET with status 2xx or 304)\n", s.Skipped)
+	fmt.Fprintf(w, "%10d lines are no event (no request, or not a GET with status 2xx or 304)\n", s.Skipped)
 	if s.Retries > 0 {
 		fmt.Fprintf(w, "%10d requests sent again while the server was away or busy\n", s.Retries)
 	}

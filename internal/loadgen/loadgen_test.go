@@ -30,11 +30,11 @@ func options(to string) Options {
 }
 
 // count counts by brute force what the server has.
-func count(events []sendertest.Event) map[[2]string]*Day {
+func count(events []event.Event) map[[2]string]*Day {
 	days := map[[2]string]*Day{}
 	users, paths := map[string]bool{}, map[string]int{}
 	for _, e := range events {
-		key := [2]string{e.Site, e.Timestamp.UTC().Format(time.DateOnly)}
+		key := [2]string{e.Site, e.Date(time.UTC)}
 		d := days[key]
 		if d == nil {
 			d = &Day{Site: key[0], Date: key[1]}
@@ -45,11 +45,11 @@ func count(events []sendertest.Event) map[[2]string]*Day {
 			users[user] = true
 			d.Users++
 		}
-		if e.Type != rollup.PageView {
+		if e.Type() != rollup.PageView {
 			continue
 		}
 		d.Views++
-		path := fmt.Sprint(key, e.Path)
+		path := fmt.Sprint(key, e.Values[rollup.Path])
 		if paths[path]++; paths[path] == 1 {
 			d.Paths++
 		}
@@ -58,10 +58,10 @@ func count(events []sendertest.Event) map[[2]string]*Day {
 }
 
 // viewsOf counts the views of one path by brute force.
-func viewsOf(events []sendertest.Event, d *Day, path string) int {
+func viewsOf(events []event.Event, d *Day, path string) int {
 	n := 0
 	for _, e := range events {
-		if e.Site == d.Site && e.Timestamp.UTC().Format(time.DateOnly) == d.Date && e.Path == path && e.Type == rollup.PageView {
+		if e.Site == d.Site && e.Date(time.UTC) == d.Date && e.Values[rollup.Path] == path && e.Type() == rollup.PageView {
 			n++
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,27 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/sender"
 )
 
-// Event is an event as it was sent.
-type Event struct {
-	ID        string    `json:"event_id"`
-	Site      string    `json:"site_id"`
-	Type      string    `json:"event_type"`
-	Path      string    `json:"path"`
-	User      string    `json:"user_id"`
-	Referrer  string    `json:"referrer"`
-	Timestamp time.Time `json:"timestamp"`
-}
-
 // Server is the fake. It is a Handler, so that it can also be served on an
-// address of choice. Events without a site are rejected. It is safe for
-// concurrent use.
+// address of choice. Events are decoded and normalized as by ingest. It is
+// safe for concurrent use.
 type Server struct {
 	mu       sync.Mutex
-	events   map[string]Event // by site and ID
-	order    []string         // their keys as they came first
+	events   map[string]event.Event // by site and ID
+	order    []string               // their keys as they came first
 	received int
 	requests int
 	before   func(request int) (status int)
@@ -66,10 +57,10 @@ func (s *Server) After(fn func(request int)) {
 }
 
 // Events gives the events as they came, each ID once.
-func (s *Server) Events() []Event {
+func (s *Server) Events() []event.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	events := make([]Event, len(s.order))
+	events := make([]event.Event, len(s.order))
 	for i, key := range s.order {
 		events[i] = s.events[key]
 	}
@@ -147,20 +138,21 @@ func (s *Server) take(lines [][]byte) []sender.Rejection {
 	rejected := []sender.Rejection{}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var decoder event.Decoder
 	for i, line := range lines {
-		var e Event
-		if err := json.Unmarshal(line, &e); err != nil {
-			rejected = append(rejected, sender.Rejection{Index: i, Problem: err.Error()})
-			continue
-		}
-		if e.Site == "" {
-			rejected = append(rejected, sender.Rejection{Index: i, Problem: "site_id is missing", Field: "site_id", Allowed: "letters"})
+		e, err := decoder.Decode(line, time.Now())
+		if err != nil {
+			r := sender.Rejection{Index: i, Problem: err.Error()}
+			if field, ok := errors.AsType[*event.FieldError](err); ok {
+				r.Field, r.Value, r.Allowed = field.Field, field.Value, field.Allowed
+			}
+			rejected = append(rejected, r)
 			continue
 		}
 		s.received++
 		key := e.Site + " " + e.ID
 		if s.events == nil {
-			s.events = map[string]Event{}
+			s.events = map[string]event.Event{}
 		}
 		if _, known := s.events[key]; !known {
 			s.events[key] = e
