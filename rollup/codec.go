@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"math"
 )
 
 // codecVersion is the first byte of an encoded Day. A change of the encoding
@@ -84,10 +83,11 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 	d.Marks = make(Marks, marks)
 	for range marks {
 		stream := r.string()
-		d.Marks[stream] = Position{
-			Entry: EntryID{Ms: r.uvarint(), Seq: r.uvarint()},
-			Line:  uint32(min(r.uvarint(), math.MaxUint32)),
+		ms, seq, line := r.uvarint(), r.uvarint(), r.uvarint()
+		if ms > MaxMs || seq > MaxSeq || line > MaxLine {
+			return fmt.Errorf("rollup: mark of stream %.50q is out of range", stream)
 		}
+		d.Marks[stream] = Position{Entry: EntryID{Ms: ms, Seq: seq}, Line: uint32(line)}
 	}
 	d.Events, d.Views = r.uvarint(), r.uvarint()
 	for h := range d.HourEvents {
@@ -108,6 +108,9 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 		rows := make([]Count, r.count(3))
 		for j := range rows {
 			rows[j] = Count{Key: r.string(), N: r.uvarint(), Err: r.uvarint()}
+			if err := rows[j].validate(floor); err != nil && r.err == nil {
+				return fmt.Errorf("rollup: %v: %w", Dimension(i), err)
+			}
 		}
 		d.Tables[i] = newTable(floor, rows)
 	}

@@ -119,7 +119,8 @@ func (l Limits) Validate() error {
 
 // Compact brings the day's tables within the limits; it must be called before
 // a Day is stored. Tables that fit stay exact. When keys are so long that all
-// tables together exceed the bytes, the largest is halved until they fit.
+// tables together exceed the bytes, the largest is halved until they fit, down
+// to no key at all.
 func (d *Day) Compact(l Limits) {
 	total := 0
 	for dim := range d.Tables {
@@ -134,7 +135,7 @@ func (d *Day) Compact(l Limits) {
 			}
 		}
 		total -= largest.size()
-		largest.Compact(max(1, largest.Len()/2))
+		largest.Compact(largest.Len() / 2)
 		total += largest.size()
 	}
 }

@@ -18,10 +18,10 @@ type Difference struct {
 // when their bounds exclude each other.
 func (d *Day) Diff(truth *Day) []Difference {
 	var diffs []Difference
-	count := func(field string, stored, true uint64) {
-		if stored != true {
+	count := func(field string, stored, want uint64) {
+		if stored != want {
 			diffs = append(diffs, Difference{field,
-				strconv.FormatUint(stored, 10), strconv.FormatUint(true, 10)})
+				strconv.FormatUint(stored, 10), strconv.FormatUint(want, 10)})
 		}
 	}
 	count("total_events", d.Events, truth.Events)
@@ -44,9 +44,9 @@ func (d *Day) Diff(truth *Day) []Difference {
 func (t *Table) diff(name string, truth *Table) []Difference {
 	var diffs []Difference
 	compare := func(key string) {
-		stored, true := t.Bounds(key), truth.Bounds(key)
-		if stored.Lo > true.Hi || true.Lo > stored.Hi {
-			diffs = append(diffs, Difference{name + " " + key, stored.String(), true.String()})
+		stored, want := t.Bounds(key), truth.Bounds(key)
+		if stored.Lo > want.Hi || want.Lo > stored.Hi {
+			diffs = append(diffs, Difference{name + " " + key, stored.String(), want.String()})
 		}
 	}
 	for _, row := range t.Rows() {

@@ -18,6 +18,14 @@ type Count struct {
 	Err uint64
 }
 
+// validate tells whether the row can stand in a table with the floor.
+func (c *Count) validate(floor uint64) error {
+	if c.N == 0 || c.Err > c.N || c.N < floor {
+		return fmt.Errorf("row %.50q with count %d and error %d cannot stand in a table with floor %d", c.Key, c.N, c.Err, floor)
+	}
+	return nil
+}
+
 // Table counts keys. It is exact until Compact has to drop keys; from then on
 // it is a summary of frequent items with an error bound for each key.
 //
@@ -66,8 +74,8 @@ func TableOf(floor uint64, rows []Count) (Table, error) {
 		return Table{}, fmt.Errorf("table of %d rows has only %d distinct keys", len(rows), len(t.index))
 	}
 	for _, c := range rows {
-		if c.N == 0 || c.Err > c.N || c.N < floor {
-			return Table{}, fmt.Errorf("row %q with count %d and error %d cannot stand in a table with floor %d", c.Key, c.N, c.Err, floor)
+		if err := c.validate(floor); err != nil {
+			return Table{}, err
 		}
 	}
 	return t, nil
@@ -87,52 +95,55 @@ func (t *Table) Floor() uint64 { return t.floor }
 // Len is the number of keys.
 func (t *Table) Len() int { return len(t.rows) }
 
-// Add counts a key n times more.
+// Add counts a key n times more; n is positive.
 func (t *Table) Add(key string, n uint64) {
-	t.add(Count{Key: key, N: n})
-}
-
-func (t *Table) add(c Count) {
 	if t.index == nil {
 		t.makeIndex()
 	}
-	if row := t.index[c.Key]; row != nil {
-		row.N += c.N
-		row.Err += c.Err
+	if row := t.index[key]; row != nil {
+		row.N += n
 		return
 	}
-	// Up to now the key may have been counted as often as the floor says.
+	t.insert(Count{Key: key, N: n})
+}
+
+// insert adds a row for a key that has none. Up to now the key may have been
+// counted as often as the floor says.
+func (t *Table) insert(c Count) {
 	// The key is cloned because it may be a part of something much larger.
 	row := &Count{Key: strings.Clone(c.Key), N: c.N + t.floor, Err: c.Err + t.floor}
 	t.index[row.Key] = row
 	t.rows = append(t.rows, row)
-	t.keyBytes += len(c.Key)
+	t.keyBytes += len(row.Key)
 }
 
-// Merge adds all counts of other, which it does not change. Bounds stay true:
-// a key that only one of the two has may have been counted up to the other's
-// floor there.
+// Merge adds all counts of other, which is another table and is only read.
+// Bounds stay true: a key that only one of the two has may have been counted
+// up to the other's floor there.
 func (t *Table) Merge(other *Table) {
+	if t.index == nil {
+		t.makeIndex()
+	}
 	if other.floor > 0 {
-		theirs := make(map[string]struct{}, len(other.rows))
-		for _, c := range other.rows {
-			theirs[c.Key] = struct{}{}
-		}
 		for _, row := range t.rows {
-			if _, ok := theirs[row.Key]; !ok {
-				row.N += other.floor
-				row.Err += other.floor
-			}
+			row.N += other.floor
+			row.Err += other.floor
 		}
 	}
 	for _, c := range other.rows {
-		t.add(*c)
+		if row := t.index[c.Key]; row != nil {
+			// Other knows this key: its count replaces its floor.
+			row.N += c.N - other.floor
+			row.Err = row.Err - other.floor + c.Err
+			continue
+		}
+		t.insert(*c)
 	}
 	t.floor += other.floor
 }
 
 // Compact keeps the m keys with the highest counts, drops the others, and
-// raises the floor to what was dropped. m must be positive.
+// raises the floor to what was dropped. m must not be negative.
 func (t *Table) Compact(m int) {
 	if len(t.rows) <= m {
 		return

@@ -1,0 +1,229 @@
+package rollup_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"hash/crc32"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// goldenDay is a day of one event in version 1 of the encoding, which must be
+// readable for ever. docs/format/rollup.md walks through these bytes.
+const goldenDay = "01" + // version
+	"0173" + // site "s"
+	"0a323032362d31312d3234" + // date "2026-11-24"
+	"05" + // rev 5
+	"01" + // one mark:
+	"03313a30" + "80d0dfb4ab33" + "02" + "07" + // stream "1:0" at 1764000000000-2, line 7
+	"01" + "01" + // one event, one view
+	"000000000000000000000000000000000000" + // none in hours 0 to 8
+	"0101" + // one event, one view in hour 9
+	"00000000000000000000000000000000000000000000000000000000" + // none in hours 10 to 23
+	"18" + "020e000100000000000000010342171c000000049cae881a" + // sketch of 24 bytes
+	"0a" + // ten tables:
+	"00" + "01" + "09706167655f76696577" + "01" + "00" + // event_type: floor 0, one row, "page_view" 1, error 0
+	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0
+	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + // the others are empty
+	"3834037f" // checksum
+
+func TestGoldenDay(t *testing.T) {
+	want := rollup.NewDay("s", "2026-11-24")
+	want.Rev = 5
+	e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1764000000000, Seq: 2}, Line: 7}, Hour: 9, User: "u"}
+	e.Values[rollup.EventType], e.Values[rollup.Path] = "page_view", "/"
+	want.Fold("1:0", []rollup.Event{e})
+
+	golden, err := hex.DecodeString(goldenDay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, decode(t, golden), want)
+	if b := encode(t, want); !bytes.Equal(b, golden) {
+		t.Errorf("the day is now encoded as %x;\nanother encoding needs another version", b)
+	}
+}
+
+func TestCodecRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, m := fold(streamsOf(40).Draw(t, "streams"))
+		d.Rev = rapid.Uint64().Draw(t, "rev")
+		overflowed := rapid.Bool().Draw(t, "overflowed")
+		if overflowed {
+			d.Tables[rollup.Path].Compact(2)
+		}
+		b := encode(t, d)
+		got := decode(t, b)
+		if got.Site != d.Site || got.Date != d.Date || got.Rev != d.Rev {
+			t.Fatalf("%s|%s rev %d reads back as %s|%s rev %d", d.Site, d.Date, d.Rev, got.Site, got.Date, got.Rev)
+		}
+		wantSame(t, got, d)
+		if !overflowed {
+			m.check(t, got)
+		}
+
+		// It appends, and what was there before does not matter.
+		prefixed, err := d.AppendBinary([]byte("prefix"))
+		if err != nil || string(prefixed) != "prefix"+string(b) {
+			t.Fatalf("appending to a prefix gives something else, error %v", err)
+		}
+	})
+}
+
+// A day that was loaded goes on like one that never left memory.
+func TestFoldAfterLoading(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		streams := streamsOf(40).Draw(t, "streams")
+		want, _ := fold(streams)
+		d := rollup.NewDay(want.Site, want.Date)
+		for name, events := range streams {
+			cut := rapid.IntRange(0, len(events)).Draw(t, "cut")
+			d.Fold(name, events[:cut])
+			d = decode(t, encode(t, d))
+			d.Fold(name, events)
+		}
+		wantSame(t, d, want)
+	})
+}
+
+func TestDamagedBytesAreAnError(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, _ := fold(streamsOf(10).Draw(t, "streams"))
+		b := encode(t, d)
+		refuse := func(what string, bad []byte) {
+			if err := new(rollup.Day).UnmarshalBinary(bad); err == nil {
+				t.Fatalf("%s gives no error", what)
+			}
+		}
+		bit := rapid.IntRange(0, 8*len(b)-1).Draw(t, "bit")
+		flipped := bytes.Clone(b)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		refuse("a flipped bit", flipped)
+		refuse("a cut", b[:rapid.IntRange(0, len(b)-1).Draw(t, "cut")])
+		refuse("a byte too many", append(bytes.Clone(b), 0))
+	})
+}
+
+// Every flip and every cut of one day, not a sample.
+func TestEveryDamageOfOneDayIsAnError(t *testing.T) {
+	d := fullDay(20)
+	b := encode(t, d)
+	for cut := range b {
+		if new(rollup.Day).UnmarshalBinary(b[:cut]) == nil {
+			t.Fatalf("cut to %d bytes it gives no error", cut)
+		}
+	}
+	for bit := range 8 * len(b) {
+		b[bit/8] ^= 1 << (bit % 8)
+		if new(rollup.Day).UnmarshalBinary(b) == nil {
+			t.Fatalf("with bit %d flipped it gives no error", bit)
+		}
+		b[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
+// sealed gives the bytes with the right checksum, as an attacker or a faulty
+// writer would.
+func sealed(body []byte) []byte {
+	sum := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))
+	return binary.LittleEndian.AppendUint32(bytes.Clone(body), sum)
+}
+
+func TestUnmarshalRefusesWhatCannotBe(t *testing.T) {
+	// The head of a day up to its marks.
+	head := []byte("\x01\x01s\x0a2026-11-24\x00")
+	zeros := make([]byte, 2+48)
+	empty := append(append(append(bytes.Clone(head), 0), zeros...), 0, 0) // no marks, no users, no tables
+	if d := decode(t, sealed(empty)); d.Events != 0 || d.Tables[0].Len() != 0 {
+		t.Fatal("a day without tables is not read as empty")
+	}
+	counts := empty[:len(empty)-1]
+	with := func(base []byte, more ...byte) []byte { return append(bytes.Clone(base), more...) }
+	for name, c := range map[string]struct {
+		body    []byte
+		problem string
+	}{
+		"newer version":           {with([]byte{2}, empty[1:]...), "version 2"},
+		"no body":                 {[]byte{1}, "cut off"},
+		"more after the end":      {with(empty, 0), "1 bytes too many"},
+		"too many tables":         {with(counts, with([]byte{11}, zeros...)...), "11 tables"},
+		"endless rows":            {with(counts, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f), "cut off"},
+		"number of over 64 bits":  {with(counts, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0), "cut off"},
+		"error above the count":   {with(counts, 1, 0, 1, 1, 'x', 2, 3), "error 3"},
+		"count below the floor":   {with(counts, 1, 9, 1, 1, 'x', 2, 0), "floor 9"},
+		"mark out of range":       {with(head, 1, 1, 's', 1, 1, 0x80, 0x89, 0x7a), "mark of stream \"s\""},
+		"sketch of other content": {with(empty[:len(empty)-2], 3, 'a', 'b', 'c', 0), "users"},
+	} {
+		err := new(rollup.Day).UnmarshalBinary(sealed(c.body))
+		if err == nil || !strings.Contains(err.Error(), c.problem) {
+			t.Errorf("%s: error %v, want one about %q", name, err, c.problem)
+		}
+	}
+}
+
+// FuzzDayUnmarshal reads any bytes, with their own checksum and with the
+// right one: never a panic, and what can be read behaves like a Day.
+func FuzzDayUnmarshal(f *testing.F) {
+	for _, d := range []*rollup.Day{rollup.NewDay("s", "2026-11-24"), fullDay(3), fullDay(200)} {
+		b, err := d.AppendBinary(nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d rollup.Day
+		if d.UnmarshalBinary(b) == nil {
+			useDay(t, &d)
+		}
+		if len(b) > 4 {
+			if d.UnmarshalBinary(sealed(b[:len(b)-4])) == nil {
+				useDay(t, &d)
+			}
+		}
+	})
+}
+
+func useDay(t *testing.T, d *rollup.Day) {
+	b := encode(t, d)
+	again := decode(t, b)
+	if !bytes.Equal(encode(t, again), b) {
+		t.Fatal("a day changes when it is written and read")
+	}
+	if diffs := d.Diff(again); len(diffs) != 0 {
+		t.Fatalf("a day differs from itself: %v", diffs)
+	}
+	d.Merge(again)
+	d.Fold("s", []rollup.Event{{Position: rollup.Position{Line: 1}, User: "u", Values: rollup.Values{"page_view", "/"}}})
+	d.Compact(rollup.Limits{Keys: 100, Bytes: 64 << 10})
+	if got := tableBytes(d); got > 64<<10 {
+		t.Fatalf("a compacted day has tables of %d bytes", got)
+	}
+	d.Tables[rollup.Path].Top(10)
+	d.Users.Estimate()
+}
+
+// fullDay is a day with n keys in every table and 10 times as many users.
+func fullDay(n int) *rollup.Day {
+	d := rollup.NewDay("site", "2026-11-24")
+	rng := rand.New(rand.NewPCG(3, 4))
+	events := make([]rollup.Event, 10*n)
+	for i := range events {
+		e := &events[i]
+		e.Position = rollup.Position{Entry: rollup.EntryID{Ms: 1_764_000_000_000 + uint64(i)}}
+		e.Hour = i % 24
+		e.User = longKey(i, 12)
+		for dim := range e.Values {
+			e.Values[dim] = longKey(rng.IntN(n), 24)
+		}
+		e.Values[rollup.EventType] = rollup.PageView
+	}
+	d.Fold("1:0", events)
+	return d
+}

@@ -1,0 +1,212 @@
+package rollup_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+func TestFoldCountsLikeTheModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, m := fold(streamsOf(60).Draw(t, "streams"))
+		m.check(t, d)
+	})
+}
+
+// However a stream is cut into batches, whatever is offered again, and however
+// the streams take turns: the Day is the same, to the byte.
+func TestFoldIsExactlyOnce(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		streams := streamsOf(40).Draw(t, "streams")
+		want, m := fold(streams)
+
+		d := rollup.NewDay(want.Site, want.Date)
+		counted := 0
+		done := map[string]int{} // events of each stream that were offered
+		open := func() []string {
+			var names []string
+			for name, events := range streams {
+				if done[name] < len(events) {
+					names = append(names, name)
+				}
+			}
+			slices.Sort(names)
+			return names
+		}
+		for names := open(); len(names) > 0; names = open() {
+			name := rapid.SampledFrom(names).Draw(t, "stream")
+			events := streams[name]
+			from := rapid.IntRange(0, done[name]).Draw(t, "from")
+			to := rapid.IntRange(from, len(events)).Draw(t, "to")
+			fresh := max(0, to-done[name])
+			if got := d.Fold(name, events[from:to]); got != fresh {
+				t.Fatalf("Fold counted %d events, want %d", got, fresh)
+			}
+			counted += fresh
+			done[name] = max(done[name], to)
+			if mark, last := d.Marks[name], done[name]; last > 0 && mark != events[last-1].Position {
+				t.Fatalf("mark is at %v, want %v", mark, events[last-1].Position)
+			}
+		}
+		if uint64(counted) != m.events {
+			t.Fatalf("Fold counted %d events, want %d", counted, m.events)
+		}
+		wantSame(t, d, want)
+
+		for name, events := range streams {
+			if got := d.Fold(name, events); got != 0 {
+				t.Fatalf("Fold counted %d events again", got)
+			}
+		}
+		wantSame(t, d, want)
+	})
+}
+
+// The order of the events changes nothing but the marks.
+func TestFoldOrderDoesNotMatter(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := runOf(80).Draw(t, "events")
+		want, _ := fold(map[string][]rollup.Event{"s": events})
+
+		other := shuffled(t, events)
+		for i := range other {
+			other[i].Position = events[i].Position
+		}
+		got, _ := fold(map[string][]rollup.Event{"s": other})
+		wantSame(t, got, want)
+	})
+}
+
+func TestFoldOfNothing(t *testing.T) {
+	d := rollup.NewDay("site", "2026-11-24")
+	if d.Fold("s", nil) != 0 || len(d.Marks) != 0 {
+		t.Fatalf("folding no events left marks %v", d.Marks)
+	}
+	newModel().check(t, d)
+}
+
+// Days are parts of one set of events, with users who come on several of them.
+func TestMerge(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		all := newModel()
+		var parts []*rollup.Day
+		for range 3 {
+			streams := streamsOf(30).Draw(t, "day")
+			d, _ := fold(streams)
+			parts = append(parts, d)
+			for _, events := range streams {
+				for _, e := range events {
+					all.count(e)
+				}
+			}
+		}
+		merge := func(days ...*rollup.Day) *rollup.Day {
+			sum := rollup.NewDay("site", "")
+			for _, d := range days {
+				before := encode(t, d)
+				sum.Merge(d)
+				if string(encode(t, d)) != string(before) {
+					t.Fatal("Merge changed its argument")
+				}
+			}
+			return sum
+		}
+		a, b, c := parts[0], parts[1], parts[2]
+		left := merge(merge(a, b), c)
+		all.check(t, left)
+		wantSame(t, merge(a, merge(b, c)), left)
+		wantSame(t, merge(c, a, b), left)
+		if len(left.Marks) != 0 || left.Rev != 0 {
+			t.Fatalf("Merge moved marks to %v and rev to %d", left.Marks, left.Rev)
+		}
+	})
+}
+
+// tableBytes is what the tables of a day cost in the widest stored form.
+func tableBytes(d *rollup.Day) int {
+	total := 0
+	for dim := range d.Tables {
+		for _, row := range d.Tables[dim].Rows() {
+			total += 48 + len(row.Key)
+		}
+	}
+	return total
+}
+
+func TestCompactBringsAnyDayWithinLimits(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limits := rollup.Limits{
+			Keys:  rapid.IntRange(100, 400).Draw(t, "keys"),
+			Bytes: rapid.IntRange(64<<10, 256<<10).Draw(t, "bytes"),
+		}
+		if err := limits.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		d := rollup.NewDay("site", "2026-11-24")
+		for dim := range d.Tables {
+			keys := rapid.IntRange(0, 600).Draw(t, "distinct")
+			length := rapid.SampledFrom([]int{8, 100, 2048}).Draw(t, "length")
+			for i := range keys {
+				d.Tables[dim].Add(longKey(i, length), uint64(1+keys%(i+1)))
+			}
+		}
+		small := tableBytes(d) <= limits.Bytes
+		for dim := range d.Tables {
+			small = small && d.Tables[dim].Len() <= limits.Keys
+		}
+		before := encode(t, d)
+		d.Compact(limits)
+
+		for dim := range d.Tables {
+			if n := d.Tables[dim].Len(); n > limits.Keys {
+				t.Fatalf("%v has %d keys, the limit is %d", rollup.Dimension(dim), n, limits.Keys)
+			}
+		}
+		if got := tableBytes(d); got > limits.Bytes {
+			t.Fatalf("tables take %d bytes, the limit is %d", got, limits.Bytes)
+		}
+		if small && string(encode(t, d)) != string(before) {
+			t.Fatal("Compact changed a day within its limits")
+		}
+	})
+}
+
+// A key longer than all the limits must not keep Compact from ending.
+func TestCompactDropsWhatCannotFit(t *testing.T) {
+	d := rollup.NewDay("site", "2026-11-24")
+	d.Tables[rollup.Path].Add(strings.Repeat("x", 1<<20), 3)
+	d.Tables[rollup.Country].Add("NO", 1)
+	d.Compact(rollup.DefaultLimits)
+	if got := d.Tables[rollup.Path].Floor(); d.Tables[rollup.Path].Len() != 0 || got != 3 {
+		t.Fatalf("path table has %d rows and floor %d, want none and 3", d.Tables[rollup.Path].Len(), got)
+	}
+	if d.Tables[rollup.Country].Len() != 1 {
+		t.Fatal("Compact dropped a key that fits")
+	}
+}
+
+func TestLimitsValidate(t *testing.T) {
+	for _, bad := range []rollup.Limits{
+		{}, {Keys: 99, Bytes: 1 << 20}, {Keys: 10_001, Bytes: 1 << 20},
+		{Keys: 2000, Bytes: 64<<10 - 1}, {Keys: 2000, Bytes: 8<<20 + 1},
+	} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v passed", bad)
+		}
+	}
+	if err := rollup.DefaultLimits.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// longKey is a key of at least length bytes that is like its neighbours up to
+// its end.
+func longKey(i, length int) string {
+	s := fmt.Sprintf("%08d", i)
+	return strings.Repeat("k", max(0, length-len(s))) + s
+}

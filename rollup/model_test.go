@@ -1,0 +1,168 @@
+package rollup_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// model is a Day as one would count it with all memory in the world: a plain
+// map for every table and for the users.
+type model struct {
+	events, views         uint64
+	hourEvents, hourViews [24]uint64
+	users                 map[string]bool
+	tables                [rollup.NumDimensions]map[string]uint64
+}
+
+func newModel() *model {
+	m := &model{users: map[string]bool{}}
+	for dim := range m.tables {
+		m.tables[dim] = map[string]uint64{}
+	}
+	return m
+}
+
+func (m *model) count(e rollup.Event) {
+	view := e.Values[rollup.EventType] == "page_view"
+	m.events++
+	m.hourEvents[e.Hour]++
+	if view {
+		m.views++
+		m.hourViews[e.Hour]++
+	}
+	if e.User != "" {
+		m.users[e.User] = true
+	}
+	for dim, value := range e.Values {
+		if value != "" && (view || rollup.Dimension(dim) != rollup.Path) {
+			m.tables[dim][value]++
+		}
+	}
+}
+
+// check compares a Day whose tables have not overflowed with the model. The
+// tests use few enough users for the sketch to be exact.
+func (m *model) check(t rapid.TB, d *rollup.Day) {
+	t.Helper()
+	if d.Events != m.events || d.Views != m.views {
+		t.Fatalf("day has %d events and %d views, want %d and %d", d.Events, d.Views, m.events, m.views)
+	}
+	if d.HourEvents != m.hourEvents || d.HourViews != m.hourViews {
+		t.Fatalf("hours are %v and %v, want %v and %v", d.HourEvents, d.HourViews, m.hourEvents, m.hourViews)
+	}
+	if got := d.Users.Estimate(); got != uint64(len(m.users)) {
+		t.Fatalf("day has %d users, want %d", got, len(m.users))
+	}
+	for dim := range d.Tables {
+		got := map[string]uint64{}
+		for _, row := range d.Tables[dim].Rows() {
+			if row.Err != 0 {
+				t.Fatalf("%v %q has error %d in a table that did not overflow", rollup.Dimension(dim), row.Key, row.Err)
+			}
+			got[row.Key] = row.N
+		}
+		if fmt.Sprint(got) != fmt.Sprint(m.tables[dim]) {
+			t.Fatalf("%v is %v, want %v", rollup.Dimension(dim), got, m.tables[dim])
+		}
+	}
+}
+
+// runOf draws the events of one stream, in the order of their positions.
+func runOf(max int) *rapid.Generator[[]rollup.Event] {
+	word := func(words ...string) *rapid.Generator[string] { return rapid.SampledFrom(words) }
+	types := word("page_view", "page_view", "click", "signup")
+	paths := word("/", "/a", "/b", "/a.b$c", "/é", "/pricing", "")
+	others := word("", "", "x", "y", "z|1")
+	users := rapid.Map(rapid.IntRange(0, 40), func(i int) string {
+		if i == 0 {
+			return ""
+		}
+		return fmt.Sprintf("u%d", i)
+	})
+	event := rapid.Custom(func(t *rapid.T) rollup.Event {
+		e := rollup.Event{Hour: rapid.IntRange(0, 23).Draw(t, "hour"), User: users.Draw(t, "user")}
+		e.Values[rollup.EventType] = types.Draw(t, "type")
+		e.Values[rollup.Path] = paths.Draw(t, "path")
+		dim := rapid.IntRange(int(rollup.Referrer), int(rollup.NumDimensions)-1).Draw(t, "dimension")
+		e.Values[dim] = others.Draw(t, "value")
+		return e
+	})
+	return rapid.Custom(func(t *rapid.T) []rollup.Event {
+		events := rapid.SliceOfN(event, 0, max).Draw(t, "events")
+		at := rollup.EntryID{Ms: 1_700_000_000_000}
+		line := uint32(0)
+		for i := range events {
+			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			case 0:
+				at, line = rollup.EntryID{Ms: at.Ms + 1}, 0
+			case 1:
+				at.Seq, line = at.Seq+1, 0
+			}
+			events[i].Position = rollup.Position{Entry: at, Line: line}
+			line++
+		}
+		return events
+	})
+}
+
+// streamsOf draws the runs of three streams by their names.
+func streamsOf(max int) *rapid.Generator[map[string][]rollup.Event] {
+	return rapid.Custom(func(t *rapid.T) map[string][]rollup.Event {
+		streams := map[string][]rollup.Event{}
+		for _, name := range []string{"1:0", "1:1", "2:0"} {
+			streams[name] = runOf(max).Draw(t, name)
+		}
+		return streams
+	})
+}
+
+// fold folds each stream in one go into a new Day.
+func fold(streams map[string][]rollup.Event) (*rollup.Day, *model) {
+	d, m := rollup.NewDay("site", "2026-11-24"), newModel()
+	for name, events := range streams {
+		d.Fold(name, events)
+		for _, e := range events {
+			m.count(e)
+		}
+	}
+	return d, m
+}
+
+func encode(t rapid.TB, d *rollup.Day) []byte {
+	t.Helper()
+	b, err := d.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func decode(t rapid.TB, b []byte) *rollup.Day {
+	t.Helper()
+	d := new(rollup.Day)
+	if err := d.UnmarshalBinary(b); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// wantSame fails unless both days have equal contents.
+func wantSame(t rapid.TB, got, want *rollup.Day) {
+	t.Helper()
+	if diffs := got.Diff(want); len(diffs) != 0 {
+		t.Fatalf("days differ: %v", diffs)
+	}
+	if !bytes.Equal(encode(t, got), encode(t, want)) {
+		t.Fatal("days of equal contents have different encodings")
+	}
+}
+
+// shuffled gives a permutation of the events.
+func shuffled[E any](t *rapid.T, s []E) []E {
+	return rapid.Permutation(slices.Clone(s)).Draw(t, "order")
+}
