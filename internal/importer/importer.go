@@ -212,7 +212,7 @@ func (r *run) files(ctx context.Context) error {
 	defer r.progress.Close()
 	r.pipe = sender.NewPipeline(ctx, r.o.Parallel, r.sendBatch, r.confirm)
 	err := r.readAll()
-	if err == nil || !errors.Is(err, errChanged) {
+	if !errors.Is(err, errChanged) {
 		// What was read before a fault of a file still counts.
 		err = errors.Join(err, r.flush(r.taken))
 	}

@@ -51,8 +51,8 @@ func (p *Progress) Set(done int64, note string) {
 	case p.bar != nil:
 		// The bar's errors are about drawing it, for instance beyond its end
 		// when a file grew meanwhile.
-		p.bar.Describe(note)
 		_ = p.bar.Set64(done)
+		p.bar.Describe(note)
 	case time.Since(p.last) < lineEvery:
 	case p.total > 0:
 		p.last = time.Now()
