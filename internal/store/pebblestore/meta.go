@@ -1,0 +1,221 @@
+package pebblestore
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/migrations"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// Times are stored in milliseconds since 1970.
+
+func appendTime(b []byte, t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(t.UnixMilli()))
+}
+
+func readTime(b []byte) time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(b))).UTC()
+}
+
+func checkpointKey(stream string) []byte { return append([]byte{keyCheckpoint}, stream...) }
+
+func appendCheckpoint(b []byte, c store.Checkpoint) []byte {
+	return appendTime(appendPosition(b, c.Position), c.AsOf)
+}
+
+func readCheckpoint(stream string, value []byte) (store.Checkpoint, error) {
+	position, rest, ok := readPosition(value)
+	if !ok || len(rest) != 8 {
+		return store.Checkpoint{}, fmt.Errorf("the checkpoint of stream %q is damaged: it has %d bytes where %d belong", stream, len(value), positionLen+8)
+	}
+	return store.Checkpoint{Stream: stream, Position: position, AsOf: readTime(rest)}, nil
+}
+
+// checkpoint gives the checkpoint of a stream, at the zero position when it
+// has none.
+func (s *Store) checkpoint(stream string) (c store.Checkpoint, err error) {
+	err = get(s.db, checkpointKey(stream), func(value []byte) error {
+		c, err = readCheckpoint(stream, value)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return store.Checkpoint{Stream: stream}, nil
+	}
+	return c, err
+}
+
+// Checkpoints is part of store.Store.
+func (s *Store) Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error) {
+	checkpoints := make(map[string]store.Checkpoint)
+	err := s.scan(ctx, []byte{keyCheckpoint}, []byte{keyCheckpoint + 1}, func(key, value []byte) error {
+		stream := string(key[1:])
+		c, err := readCheckpoint(stream, value)
+		checkpoints[stream] = c
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return checkpoints, nil
+}
+
+// appendDeadLetter appends what the key does not say: time, reason, line.
+func appendDeadLetter(b []byte, letter *store.DeadLetter) []byte {
+	b = appendTime(b, letter.Time)
+	b = binary.AppendUvarint(b, uint64(len(letter.Reason)))
+	b = append(b, letter.Reason...)
+	return append(b, letter.Line...)
+}
+
+func readDeadLetter(key string, value []byte) (store.DeadLetter, error) {
+	damaged := func(what string) (store.DeadLetter, error) {
+		return store.DeadLetter{}, fmt.Errorf("the dead letter %q is damaged: %s", key, what)
+	}
+	at := strings.LastIndexByte(key, '@')
+	if at < 0 {
+		return damaged("its key has no position")
+	}
+	position, err := rollup.ParsePosition(key[at+1:])
+	if err != nil {
+		return damaged(err.Error())
+	}
+	if len(value) < 8 {
+		return damaged("it has no time")
+	}
+	n, size := binary.Uvarint(value[8:])
+	if size <= 0 || n > uint64(len(value)-8-size) {
+		return damaged("its reason is cut off")
+	}
+	text := value[8+size:]
+	return store.DeadLetter{
+		Stream:   key[:at],
+		Position: position,
+		Reason:   string(text[:n]),
+		Line:     append([]byte(nil), text[n:]...),
+		Time:     readTime(value),
+	}, nil
+}
+
+// DeadLetters is part of store.Store.
+func (s *Store) DeadLetters(ctx context.Context, after string, limit int) ([]store.DeadLetter, error) {
+	var letters []store.DeadLetter
+	lower := append([]byte{keyDeadLetter}, after...)
+	if after != "" {
+		lower = append(lower, 0) // the first key behind it
+	}
+	enough := errors.New("enough")
+	err := s.scan(ctx, lower, []byte{keyDeadLetter + 1}, func(key, value []byte) error {
+		if len(letters) >= limit {
+			return enough
+		}
+		letter, err := readDeadLetter(string(key[1:]), value)
+		letters = append(letters, letter)
+		return err
+	})
+	if err != nil && !errors.Is(err, enough) {
+		return nil, err
+	}
+	return letters, nil
+}
+
+func leaseKey(name string) []byte { return append([]byte{keyLease}, name...) }
+
+func readLease(name string, value []byte) (store.Lease, error) {
+	if len(value) < 8 {
+		return store.Lease{}, fmt.Errorf("the lease %q is damaged: it has %d bytes where at least 8 belong", name, len(value))
+	}
+	return store.Lease{Name: name, Owner: string(value[8:]), Term: binary.BigEndian.Uint64(value)}, nil
+}
+
+// Leases is part of store.Store.
+func (s *Store) Leases(ctx context.Context) ([]store.Lease, error) {
+	var leases []store.Lease
+	err := s.scan(ctx, []byte{keyLease}, []byte{keyLease + 1}, func(key, value []byte) error {
+		lease, err := readLease(string(key[1:]), value)
+		leases = append(leases, lease)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leases, nil
+}
+
+// SwapLease is part of store.Store.
+//
+// Leases are written without a sync: whoever holds one lives in the process
+// that holds the directory, so a power cut that takes back the write has
+// ended the holder too.
+func (s *Store) SwapLease(ctx context.Context, lease store.Lease) error {
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	if err := s.checkTerm(ctx, lease); err != nil {
+		return err
+	}
+	value := binary.BigEndian.AppendUint64(nil, lease.Term+1)
+	return s.set(leaseKey(lease.Name), append(value, lease.Owner...), pebble.NoSync)
+}
+
+// DropLease is part of store.Store.
+func (s *Store) DropLease(ctx context.Context, lease store.Lease) error {
+	s.leases.Lock()
+	defer s.leases.Unlock()
+	if err := s.checkTerm(ctx, lease); err != nil {
+		return err
+	}
+	batch := s.db.NewBatch()
+	if err := batch.Delete(leaseKey(lease.Name), nil); err != nil {
+		return err
+	}
+	return s.write(batch, pebble.NoSync)
+}
+
+// checkTerm tells by store.ErrConflict that the stored lease has another term;
+// one that is not there has term 0.
+func (s *Store) checkTerm(ctx context.Context, lease store.Lease) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var stored store.Lease
+	err := get(s.db, leaseKey(lease.Name), func(value []byte) (err error) {
+		stored, err = readLease(lease.Name, value)
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if stored.Term != lease.Term {
+		return fmt.Errorf("lease %q has term %d and not %d: %w", lease.Name, stored.Term, lease.Term, store.ErrConflict)
+	}
+	return nil
+}
+
+// Migrate is part of store.Store. No version so far had to change anything
+// here, so it only records that this program's versions are reached.
+func (s *Store) Migrate(ctx context.Context, done func(version int, name string)) error {
+	s.migration.Lock()
+	defer s.migration.Unlock()
+	version, err := s.SchemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range migrations.All() {
+		if m.Version <= version {
+			continue
+		}
+		value := binary.BigEndian.AppendUint64(nil, uint64(m.Version))
+		if err := s.set([]byte{keySchema}, value, pebble.Sync); err != nil {
+			return err
+		}
+		done(m.Version, m.Name)
+	}
+	return nil
+}

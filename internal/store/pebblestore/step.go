@@ -1,0 +1,268 @@
+package pebblestore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// MaxEventBytes is the longest line of an event that the store takes. A
+// longer one is refused.
+const MaxEventBytes = 1 << 20
+
+// step is a store.Step. Nothing of it is in the store before Commit.
+type step struct {
+	s *Store
+	// sites are those that the step has to itself.
+	sites []string
+	// events holds the raw events and their IDs, rest all else. Only rest has
+	// an index: what a step wrote there it reads again, and an index of the
+	// events would cost more than all the rest of the step.
+	events, rest *pebble.Batch
+	inserted     bool
+	buf          []byte
+}
+
+// Begin is part of store.Store.
+func (s *Store) Begin() store.Step {
+	return &step{s: s, events: s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(8 << 20)), rest: s.db.NewIndexedBatch()}
+}
+
+// Insert is part of store.Step.
+func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcome, error) {
+	if t.inserted {
+		return nil, errors.New("a step inserts once")
+	}
+	t.inserted = true
+	if err := t.take(ctx, distinctSites(events)); err != nil {
+		return nil, err
+	}
+	// The iterator must be made after the sites are taken, to see all that
+	// their last holders wrote.
+	it, err := t.s.db.NewIterWithContext(ctx, &pebble.IterOptions{
+		LowerBound: []byte{keyEventID}, UpperBound: []byte{keyEventID + 1},
+		// Most lookups are for IDs that are not there. Without this the
+		// lowest level, which has most of the IDs, is read for each of them.
+		UseL6Filters: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading from the store: %w", err)
+	}
+	outcomes, err := t.insert(it, events)
+	closeInto(&err, it)
+	return outcomes, err
+}
+
+// insert stages the events that are new. It goes through them in the order of
+// their IDs: lookups and writes of neighbours are cheaper, and events of one
+// ID meet.
+func (t *step) insert(it *pebble.Iterator, events []store.Event) ([]store.Outcome, error) {
+	order := make([]int, len(events))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &events[i], &events[j]
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.ID, b.ID), cmp.Compare(i, j))
+	})
+
+	outcomes := make([]store.Outcome, len(events))
+	var id, origin, key, line []byte
+	// known is the ID looked at last that the store or this step has, and
+	// holder the origin of the event that holds it.
+	var known, holder []byte
+	for _, i := range order {
+		e := &events[i]
+		id = appendEventID(id[:0], e)
+		origin = appendOrigin(origin[:0], e)
+		if !bytes.Equal(id, known) {
+			if it.SeekPrefixGE(id) {
+				value, err := it.ValueAndErr()
+				if err != nil {
+					return nil, err
+				}
+				known, holder = append(known[:0], id...), append(holder[:0], value...)
+			} else if err := it.Error(); err != nil {
+				return nil, err
+			}
+		}
+		if bytes.Equal(id, known) {
+			outcomes[i].Result = store.Duplicate
+			if bytes.HasPrefix(holder, origin) {
+				outcomes[i].Result = store.Replayed
+			}
+			continue
+		}
+		line = e.AppendLine(line[:0])
+		if len(line) > MaxEventBytes {
+			outcomes[i] = store.Outcome{
+				Result: store.Refused,
+				Reason: fmt.Sprintf("event of %d bytes is longer than the %d that the store takes", len(line), MaxEventBytes),
+			}
+			continue
+		}
+		known, holder = append(known[:0], id...), appendString(append(holder[:0], origin...), e.Date)
+		key = appendEventKey(key[:0], e)
+		if err := cmp.Or(t.events.Set(key, line, nil), t.events.Set(id, holder, nil)); err != nil {
+			return nil, err
+		}
+	}
+	return outcomes, nil
+}
+
+func distinctSites(events []store.Event) []string {
+	var sites []string
+	seen := make(map[string]struct{})
+	for i := range events {
+		site := events[i].Site
+		if _, ok := seen[site]; !ok {
+			seen[site] = struct{}{}
+			sites = append(sites, site)
+		}
+	}
+	return sites
+}
+
+// take takes the sites that the step does not have. A step takes sites only
+// once: taking more while it has some could wait for a step that waits for
+// those.
+func (t *step) take(ctx context.Context, sites []string) error {
+	missing := slices.DeleteFunc(sites, func(site string) bool { return slices.Contains(t.sites, site) })
+	if len(missing) == 0 {
+		return ctx.Err()
+	}
+	if len(t.sites) > 0 {
+		return fmt.Errorf("step has no event of site %q and cannot write its rollup", missing[0])
+	}
+	if err := t.s.sites.take(ctx, missing...); err != nil {
+		return err
+	}
+	t.sites = missing
+	return nil
+}
+
+// Load is part of store.Step.
+func (t *step) Load(ctx context.Context, keys []store.DayKey) (map[store.DayKey]*rollup.Day, map[store.DayKey]*store.DamagedError, error) {
+	days := make(map[store.DayKey]*rollup.Day, len(keys))
+	damaged := make(map[store.DayKey]*store.DamagedError)
+	for _, key := range keys {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		day, err := loadDay(t.rest, key)
+		var damage *store.DamagedError
+		switch {
+		case err == nil:
+			days[key] = day
+		case errors.As(err, &damage):
+			damaged[key] = damage
+		case !errors.Is(err, store.ErrNotFound):
+			return nil, nil, err
+		}
+	}
+	return days, damaged, nil
+}
+
+// Swap is part of store.Step. In this store a conflict means that the day was
+// loaded before the step had its site.
+func (t *step) Swap(ctx context.Context, days []*rollup.Day) (conflicts []store.DayKey, err error) {
+	sites := make([]string, len(days))
+	for i, day := range days {
+		sites[i] = day.Site
+	}
+	slices.Sort(sites)
+	if err := t.take(ctx, slices.Compact(sites)); err != nil {
+		return nil, err
+	}
+	for _, day := range days {
+		t.buf, err = swapDay(t.rest, t.rest, day, t.buf)
+		if errors.Is(err, store.ErrConflict) {
+			conflicts = append(conflicts, store.DayKey{Site: day.Site, Date: day.Date})
+		} else if err != nil {
+			return conflicts, err
+		}
+	}
+	return conflicts, nil
+}
+
+// DeadLetter is part of store.Step.
+func (t *step) DeadLetter(ctx context.Context, letters []store.DeadLetter) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for i := range letters {
+		letter := &letters[i]
+		key := append([]byte{keyDeadLetter}, letter.Key()...)
+		err := get(t.rest, key, func([]byte) error { return nil })
+		if errors.Is(err, store.ErrNotFound) {
+			err = t.rest.Set(key, appendDeadLetter(nil, letter), nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Commit is part of store.Step.
+func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
+	defer t.Discard()
+	if err := t.s.streams.take(ctx, checkpoint.Stream); err != nil {
+		return err
+	}
+	defer t.s.streams.give(checkpoint.Stream)
+
+	empty := t.events.Empty() && t.rest.Empty()
+	stored, err := t.s.checkpoint(checkpoint.Stream)
+	if err != nil {
+		return err
+	}
+	ahead := checkpoint.Position.Compare(stored.Position)
+	if ahead >= 0 {
+		if checkpoint.AsOf.Before(stored.AsOf) {
+			checkpoint.AsOf = stored.AsOf
+		}
+		if err := t.rest.Set(checkpointKey(checkpoint.Stream), appendCheckpoint(nil, checkpoint), nil); err != nil {
+			return err
+		}
+	}
+	if t.rest.Empty() && t.events.Empty() {
+		return nil
+	}
+	sync := pebble.Sync
+	if empty && ahead == 0 {
+		// Only the as-of time of an idle stream moves on. Losing that in a
+		// power cut loses nothing that was promised, and a sync a second for
+		// each stream would keep an idle disk busy.
+		sync = pebble.NoSync
+	}
+	if err := t.events.Apply(t.rest, nil); err != nil {
+		return err
+	}
+	events := t.events
+	t.events = nil
+	return t.s.write(events, sync)
+}
+
+// Discard is part of store.Step.
+func (t *step) Discard() {
+	// An error of closing a batch that is not written means nothing.
+	if t.events != nil {
+		_ = t.events.Close()
+		t.events = nil
+	}
+	if t.rest != nil {
+		_ = t.rest.Close()
+		t.rest = nil
+	}
+	t.s.sites.give(t.sites...)
+	t.sites = nil
+}
