@@ -11,7 +11,7 @@ RUN make build VERSION="$VERSION" && mkdir /data
 FROM busybox:1.37-musl
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/bin/daybook /usr/local/bin/daybook
-# A volume at /data gets this owner.
+# A volume that is mounted at /data gets this owner.
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 
@@ -21,7 +21,6 @@ ENV DAYBOOK_DATA=/data \
     DAYBOOK_REPORT_ADDR=:3001 \
     DAYBOOK_WORKER_ADDR=:3002
 EXPOSE 3000 3001 3002
-VOLUME /data
 
 # This one is for serve and ingest; docker-compose.yml has those of the others.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
