@@ -5,9 +5,11 @@
 //
 // It is a module of its own so that Daybook does not depend on FerretDB.
 //
-// FerretDB is not MongoDB. Its updates are not atomic, so it proves nothing
-// about concurrent writers, and it reads a whole collection for every filter
-// on more than _id, so it says nothing about speed.
+// FerretDB is not MongoDB. Its updates are not atomic, so this program passes
+// on one command at a time (serial.go): each is atomic then, as a write to one
+// document is on MongoDB. It reads a whole collection for every filter on more
+// than _id, so it says nothing about speed, and it has no replicas, so it
+// says nothing about failover.
 package main
 
 import (
@@ -17,6 +19,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -59,20 +63,36 @@ func run(ctx context.Context, addr, dir string, out io.Writer) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: addr},
-		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-		Handler:   "sqlite",
-		SQLiteURL: "file:" + dir + "/",
+		Listener: ferretdb.ListenerConfig{TCP: "127.0.0.1:0"},
+		Logger:   slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+		Handler:  "sqlite",
+		// What is written outlives the process but not the machine, which is
+		// all that a test needs and many times faster.
+		SQLiteURL: "file:" + dir + "/?_pragma=synchronous(off)",
 	})
 	if err != nil {
-		return fmt.Errorf("listen on %s with data in %s: %w", addr, dir, err)
+		return fmt.Errorf("start with data in %s: %w", dir, err)
 	}
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Run(ctx) }()
 	// MongoDBURI waits until the server listens.
-	if _, err := fmt.Fprintln(out, server.MongoDBURI()); err != nil {
+	backend, err := url.Parse(server.MongoDBURI())
+	if err != nil {
 		return err
 	}
-	return <-stopped
+	if _, err := fmt.Fprintf(out, "mongodb://%s/\n", listener.Addr()); err != nil {
+		return err
+	}
+	err = serve(ctx, listener, backend.Host)
+	cancel()
+	return errors.Join(err, <-stopped)
 }

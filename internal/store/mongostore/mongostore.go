@@ -15,6 +15,7 @@
 package mongostore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,40 +56,41 @@ var _ store.Store = (*Store)(nil)
 // URI may set a write concern (w, journal) other than majority and journaled;
 // docs/format/mongodb.md says what that would lose.
 func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
-	parsed, err := connstring.ParseAndValidate(uri)
+	c, database, err := clientOptions(uri, opts)
 	if err != nil {
 		return nil, fmt.Errorf("MongoDB URI: %w", err)
 	}
-	name := parsed.Database
-	if name == "" {
-		name = DefaultDatabase
-	}
-	if opts.ServerSelectionTimeout == 0 {
-		opts.ServerSelectionTimeout = 5 * time.Second
-	}
+	return connect(ctx, c, database)
+}
 
+// clientOptions reads the URI.
+func clientOptions(uri string, opts Options) (c *options.ClientOptions, database string, err error) {
+	parsed, err := connstring.ParseAndValidate(uri)
+	if err != nil {
+		return nil, "", err
+	}
 	journal := true
-	c := options.Client().
+	c = options.Client().
 		SetAppName("daybook").
-		SetServerSelectionTimeout(opts.ServerSelectionTimeout).
+		SetServerSelectionTimeout(cmp.Or(opts.ServerSelectionTimeout, 5*time.Second)).
 		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}).
 		ApplyURI(uri).
 		SetReadConcern(readconcern.Majority()).
 		SetReadPreference(readpref.Primary())
 	if !c.WriteConcern.Acknowledged() {
-		return nil, errors.New("MongoDB URI: with w=0 nobody would know what is written; leave w out, or set it to majority")
+		return nil, "", errors.New("with w=0 nobody would know what is written: leave w out, or set it to majority")
 	}
+	return c, cmp.Or(parsed.Database, DefaultDatabase), nil
+}
+
+// connect makes a store of a database that answers.
+func connect(ctx context.Context, c *options.ClientOptions, database string) (*Store, error) {
 	client, err := mongo.Connect(c)
 	if err != nil {
 		return nil, fmt.Errorf("MongoDB: %w", err)
 	}
-	if err := client.Ping(ctx, nil); err != nil {
-		err = explain(ctx, "connect to MongoDB", err)
-		return nil, errors.Join(err, client.Disconnect(context.WithoutCancel(ctx)))
-	}
-
-	db := client.Database(name)
-	return &Store{
+	db := client.Database(database)
+	s := &Store{
 		client:      client,
 		db:          db,
 		events:      db.Collection("events"),
@@ -97,8 +99,20 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 		leases:      db.Collection("leases"),
 		deadLetters: db.Collection("dead_letters"),
 		schema:      db.Collection("schema"),
-	}, nil
+	}
+	if err := client.Ping(ctx, nil); err != nil {
+		return nil, errors.Join(explain(ctx, "connect to MongoDB", err), s.Close())
+	}
+	return s, nil
 }
 
-// Close closes the connections.
-func (s *Store) Close() error { return s.client.Disconnect(context.Background()) }
+// closeTimeout is how long Close waits for a server that does not answer.
+const closeTimeout = time.Second
+
+// Close tells the server that its sessions are over and closes the
+// connections.
+func (s *Store) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return s.client.Disconnect(ctx)
+}

@@ -87,15 +87,16 @@ func (b Backend) testEvents(t *testing.T) {
 		b.Refuse(&bad)
 		step := s.Begin()
 		defer step.Discard()
-		outcomes, err := step.Insert(t.Context(), []store.Event{newEvent("a", 1), bad, newEvent("c", 3)})
+		// What is refused does not take its key.
+		outcomes, err := step.Insert(t.Context(), []store.Event{newEvent("a", 1), bad, newEvent("c", 3), newEvent("bad", 4), newEvent("bad", 5)})
 		check(t, err)
-		want := []store.Result{store.Inserted, store.Refused, store.Inserted}
+		want := []store.Result{store.Inserted, store.Refused, store.Inserted, store.Inserted, store.Duplicate}
 		wantEqual(t, "results", results(outcomes), want)
 		if outcomes[1].Reason == "" {
 			t.Error("the refusal has no reason")
 		}
-		commit(t, step, stream, at(3))
-		wantEqual(t, "events", ids(scan(t, s, day, nil, nil)), []string{"a", "c"})
+		commit(t, step, stream, at(5))
+		wantEqual(t, "events", ids(scan(t, s, day, nil, nil)), []string{"a", "c", "bad"})
 	})
 
 	t.Run("Many", func(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"testing"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
@@ -53,20 +52,6 @@ func Start(t testing.TB) (uri string) {
 		t.Fatal(err)
 	}
 	return uri
-}
-
-// IsFerretDB tells whether the server is FerretDB, whose updates are not
-// atomic: what a test shows there holds for one writer at a time.
-func IsFerretDB(t testing.TB, uri string) bool {
-	t.Helper()
-	client := connect(t, uri)
-	defer client.Disconnect(t.Context())
-	info, err := client.Database("admin").RunCommand(t.Context(), bson.D{{Key: "buildInfo", Value: 1}}).Raw()
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = info.LookupErr("ferretdbVersion")
-	return err == nil
 }
 
 func connect(t testing.TB, uri string) *mongo.Client {
