@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,6 +100,11 @@ func TestConfigurationIsDocumented(t *testing.T) {
 			}
 		}
 	}
+	for _, f := range model(t).Flags {
+		if len(f.Envs) > 0 {
+			t.Errorf("--%s is no setting, but the variable %s gives it", f.Name, f.Envs[0])
+		}
+	}
 	for command := range inDocs {
 		if nodes[command] == nil {
 			t.Errorf("docs/configuration.md names a command that there is not: %s", command)
@@ -125,6 +133,34 @@ func TestHelp(t *testing.T) {
 	for _, node := range model(t).Children {
 		if !strings.Contains(stdout.String(), node.Name) {
 			t.Errorf("daybook --help does not tell of %s:\n%s", node.Name, &stdout)
+		}
+	}
+}
+
+// Links from one page to another lead somewhere.
+func TestLinks(t *testing.T) {
+	pages := []string{"../../README.md"}
+	if err := filepath.WalkDir("../../docs", func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".md" {
+			pages = append(pages, path)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#]+)`)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), match[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, match[1], err)
+			}
 		}
 	}
 }
