@@ -1,0 +1,184 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/internal/web"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// slotWait is how long a scan waits for others to end before it is refused.
+const slotWait = time.Second
+
+// While a scan folds, its tables are compacted every compactEvery events to
+// scanLimits, so that its memory does not grow with the day: between two
+// times come at most compactEvery new keys a table.
+const compactEvery = 10_000
+
+var scanLimits = rollup.Limits{Keys: 10_000, Bytes: 8 << 20}
+
+// scans count days from their raw events, each day once for all requests that
+// want it at the same time, and only so many days at once.
+type scans struct {
+	store Store
+	opts  Options
+	log   *slog.Logger
+	// slots holds a value for each scan that is reading.
+	slots chan struct{}
+
+	mu      sync.Mutex
+	running map[store.DayKey]*scan // protected by mu
+}
+
+// scan is the count of one day under way. It ends early when nobody waits for
+// it any more.
+type scan struct {
+	waiting int // protected by scans.mu
+	cancel  context.CancelFunc
+	// done is closed when day and err are set.
+	done chan struct{}
+	day  *rollup.Day
+	err  error
+}
+
+func newScans(st Store, opts Options, log *slog.Logger) *scans {
+	return &scans{
+		store: st, opts: opts, log: log,
+		slots:   make(chan struct{}, opts.RawScans),
+		running: make(map[store.DayKey]*scan),
+	}
+}
+
+// day counts a day from its raw events. Others may get the same Day, so that
+// it may only be merged from. damage tells what is wrong with its rollup; nil
+// is that there is none.
+func (s *scans) day(ctx context.Context, key store.DayKey, damage *store.DamagedError) (*rollup.Day, error) {
+	s.mu.Lock()
+	sc := s.running[key]
+	if sc == nil {
+		sc = &scan{done: make(chan struct{})}
+		s.running[key] = sc
+		// The scan is for everyone who waits for it, not for the first alone.
+		shared, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		sc.cancel = cancel
+		go s.run(shared, key, damage, sc)
+	}
+	sc.waiting++
+	s.mu.Unlock()
+
+	select {
+	case <-sc.done:
+		return sc.day, sc.err
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	sc.waiting--
+	last := sc.waiting == 0
+	if last && s.running[key] == sc {
+		delete(s.running, key)
+	}
+	s.mu.Unlock()
+	if last {
+		sc.cancel()
+		<-sc.done // nothing may read the store behind the last request
+	}
+	return nil, ctx.Err()
+}
+
+// run counts the day and hands it to those who wait.
+func (s *scans) run(ctx context.Context, key store.DayKey, damage *store.DamagedError, sc *scan) {
+	defer func() {
+		if p := recover(); p != nil {
+			sc.err = fmt.Errorf("counting the raw events of %s panicked: %v\n%s", key, p, debug.Stack())
+		}
+		s.mu.Lock()
+		if s.running[key] == sc {
+			delete(s.running, key)
+		}
+		s.mu.Unlock()
+		sc.cancel()
+		close(sc.done)
+	}()
+	sc.day, sc.err = s.count(ctx, key, damage)
+}
+
+// count waits for a slot and folds the raw events of the day.
+func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.DamagedError) (*rollup.Day, error) {
+	wait := time.NewTimer(slotWait)
+	defer wait.Stop()
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-wait.C:
+		return nil, refused(key, 2*time.Second, nil,
+			"and %d other days are being counted from their raw events, which is the most at once; try again soon", s.opts.RawScans)
+	}
+
+	log := s.log.With("site", key.Site, "date", key.Date)
+	if damage != nil {
+		log.Warn("rollup is damaged, its raw events are counted instead; `daybook rebuild` restores it", "damage", damage.Err)
+	} else {
+		log.Warn("rollup is missing, its raw events are counted instead; `daybook rebuild` restores it")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.RawScanTime)
+	defer cancel()
+	day := rollup.NewDay(key.Site, key.Date)
+	events := bounded{Events: s.store, day: day, most: s.opts.RawScanEvents}
+	// The time zone decides only the hours, which no answer has.
+	err := store.FoldDay(ctx, events, day, nil, time.UTC)
+	switch {
+	case errors.Is(err, errTooMany):
+		return nil, refused(key, time.Minute, nil,
+			"and more than %d raw events, too many to count for an answer; `daybook rebuild` restores the rollup", s.opts.RawScanEvents)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, refused(key, time.Minute, err,
+			"and its raw events could not be counted within %s; `daybook rebuild` restores the rollup", s.opts.RawScanTime)
+	case err != nil:
+		return nil, err
+	}
+	return day, nil
+}
+
+// refused is the answer when a day cannot be counted now.
+func refused(key store.DayKey, retry time.Duration, cause error, format string, args ...any) error {
+	return &web.Error{
+		Status:     http.StatusServiceUnavailable,
+		Message:    fmt.Sprintf("%s has no rollup that can be read, ", key) + fmt.Sprintf(format, args...),
+		RetryAfter: retry,
+		Cause:      cause,
+	}
+}
+
+var errTooMany = errors.New("too many raw events")
+
+// bounded are the events of a store as one scan may read them: not too many,
+// and the day that they are folded into is compacted on the way.
+type bounded struct {
+	store.Events
+	day  *rollup.Day
+	most int
+}
+
+// ScanDay is part of store.Events.
+func (b bounded) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollup.Marks, fn func(*store.Event) error) error {
+	n := 0
+	return b.Events.ScanDay(ctx, key, after, upTo, func(e *store.Event) error {
+		if n == b.most {
+			return errTooMany
+		}
+		if n++; n%compactEvery == 0 {
+			b.day.Compact(scanLimits)
+		}
+		return fn(e)
+	})
+}
