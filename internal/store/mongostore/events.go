@@ -23,8 +23,13 @@ func (s *Store) EventDates(ctx context.Context, site, from, to string) ([]string
 
 // distinct lists the values of a field of raw events, in order.
 func (s *Store) distinct(ctx context.Context, field string, filter bson.D) ([]string, error) {
+	result := s.events.Distinct(ctx, field, filter)
+	// Decode does not tell of the operation's error.
+	if err := result.Err(); err != nil {
+		return nil, err
+	}
 	var values []string
-	if err := s.events.Distinct(ctx, field, filter).Decode(&values); err != nil {
+	if err := result.Decode(&values); err != nil {
 		return nil, err
 	}
 	slices.Sort(values)

@@ -41,8 +41,8 @@ func newStore(t *testing.T) *Store {
 }
 
 func TestStore(t *testing.T) {
-	// Over the network a check of the model takes about a second.
-	if err := flag.Set("rapid.checks", "5"); err != nil {
+	// Over the network a check of the model takes seconds.
+	if err := flag.Set("rapid.checks", "3"); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Run(t, storetest.Backend{

@@ -114,7 +114,7 @@ func race(t *testing.T, fn func(writer int) error) {
 
 // testConcurrent proves that nothing is lost or doubled between writers.
 func (b Backend) testConcurrent(t *testing.T) {
-	const perWriter = 15
+	const perWriter = 8
 	wantTotal := func(t *testing.T, s store.Store, keys ...store.DayKey) {
 		t.Helper()
 		for _, key := range keys {
