@@ -84,7 +84,7 @@ func TestPowerCut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := &powerCuts{mem: vfs.NewCrashableMem(), at: map[int]vfs.CrashCloneCfg{}}
 		p.model = (&crashModel{}).clone()
-		for _, op := range rapid.SliceOfNDistinct(rapid.IntRange(0, 400), 1, 8, rapid.ID).Draw(t, "cuts") {
+		for _, op := range rapid.SliceOfNDistinct(rapid.IntRange(0, 400), 1, 4, rapid.ID).Draw(t, "cuts") {
 			p.at[op] = vfs.CrashCloneCfg{
 				UnsyncedDataPercent: rapid.SampledFrom([]int{0, 30, 100}).Draw(t, "unsynced"),
 				RNG:                 rand.New(rand.NewPCG(1, uint64(op))),
@@ -118,7 +118,7 @@ func workload(t *rapid.T, p *powerCuts) {
 			var groups []queue.Group
 			for range rapid.IntRange(1, 3).Draw(t, "groups") {
 				line++
-				size := rapid.SampledFrom([]int{0, 100, 200_000}).Draw(t, "size")
+				size := rapid.SampledFrom([]int{0, 100, 100_000}).Draw(t, "size")
 				lines := fmt.Sprintf("%d %s\n", line, strings.Repeat("x", size))
 				groups = append(groups, queue.Group{Stream: streams.Draw(t, "stream"), Lines: []byte(lines), Events: 1})
 			}

@@ -107,13 +107,11 @@ var appendTests = []test{
 	{"entries of several MB", func(f *fixture) {
 		const size = 6 << 20
 		lines := make([][]byte, 4)
-		rng := rand.New(rand.NewPCG(1, 2))
+		random := rand.NewChaCha8([32]byte{})
 		for i := range lines {
 			lines[i] = make([]byte, size)
-			for j := range lines[i] {
-				lines[i][j] = 'a' + byte(rng.UintN(26))
-			}
-			lines[i][size-1] = '\n'
+			random.Read(lines[i])
+			lines[i] = append(bytes.ReplaceAll(lines[i], []byte("\n"), nil), '\n')
 		}
 		f.once(1, func(q queue.Queue) {
 			f.append(q, queue.Group{Stream: "1:0", Lines: lines[0], Events: 1})

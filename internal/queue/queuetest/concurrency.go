@@ -24,7 +24,7 @@ func (f *fixture) appendAtOnce(q queue.Queue) {
 			for i := range appends {
 				var groups []queue.Group
 				for s := range streams {
-					line := fmt.Sprintf("%d/%d/%d", a, i, s)
+					line := fmt.Sprintf("%02d/%02d/%d", a, i, s)
 					groups = append(groups, group(fmt.Sprintf("1:%d", s), line+"/a", line+"/b"))
 				}
 				if errs := q.Append(f.ctx, groups); errs != nil {
