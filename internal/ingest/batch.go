@@ -1,0 +1,106 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// maxBatchEvents is the most events of one POST /events.
+const maxBatchEvents = 10_000
+
+const mediaNDJSON, mediaXNDJSON = "application/ndjson", "application/x-ndjson"
+
+var batchMedia = []string{"application/json", "text/plain", mediaXNDJSON, mediaNDJSON}
+
+// errTooMany refuses a batch as a whole.
+var errTooMany = &web.Error{
+	Status:  http.StatusRequestEntityTooLarge,
+	Message: fmt.Sprintf("these are more than %d events; none was taken, send them in several requests", maxBatchEvents),
+}
+
+// rejection says why one event of a batch was refused.
+type rejection struct {
+	// Index is the element of the array, or the line, counted from 0.
+	Index int `json:"index"`
+	*web.Error
+}
+
+// decodeMany decodes the body of POST /events.
+func (in *Ingest) decodeMany(req *request, media string) error {
+	if media == mediaNDJSON || media == mediaXNDJSON {
+		return in.decodeLines(req)
+	}
+	index := 0
+	err := req.decoder.DecodeArray(req.body, time.Now(), func(e event.Event, bad *event.FieldError) error {
+		switch {
+		case index == maxBatchEvents:
+			return errTooMany
+		case bad != nil:
+			req.reject(index, bad)
+		default:
+			in.add(req, &e)
+		}
+		index++
+		return nil
+	})
+	return notJSON(err)
+}
+
+// decodeLines decodes NDJSON. Blank lines are no events, but they count as
+// lines.
+func (in *Ingest) decodeLines(req *request) error {
+	now := time.Now()
+	index := -1
+	for line := range bytes.SplitSeq(req.body, []byte("\n")) {
+		index++
+		if len(bytes.Trim(line, " \t\r")) == 0 {
+			continue
+		}
+		if len(req.lines.ends)+len(req.rejected) == maxBatchEvents {
+			return errTooMany
+		}
+		if len(line) > event.MaxBytes {
+			req.reject(index, event.TooLarge(int64(len(line))))
+			continue
+		}
+		e, err := req.decoder.Decode(line, now)
+		if err != nil {
+			req.reject(index, err)
+			continue
+		}
+		in.add(req, &e)
+	}
+	return nil
+}
+
+// reject puts away why an event was refused.
+func (req *request) reject(index int, err error) {
+	answer := &web.Error{Message: err.Error()}
+	if bad, ok := errors.AsType[*event.FieldError](err); ok {
+		answer = web.Invalid(bad.Field, bad.Value, bad.Problem, bad.Allowed)
+	} else {
+		answer.Message = "the line is " + answer.Message
+	}
+	req.rejected = append(req.rejected, rejection{Index: index, Error: answer})
+}
+
+func answerMany(w http.ResponseWriter, req *request) {
+	status := http.StatusAccepted
+	if len(req.lines.ends) == 0 && len(req.rejected) > 0 {
+		status = http.StatusUnprocessableEntity
+	}
+	if req.rejected == nil {
+		req.rejected = []rejection{} // an empty list, not null
+	}
+	web.WriteJSON(w, status, struct {
+		Accepted int         `json:"accepted"`
+		Rejected []rejection `json:"rejected"`
+	}{len(req.lines.ends), req.rejected})
+	clear(req.rejected)
+}

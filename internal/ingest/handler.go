@@ -1,0 +1,229 @@
+package ingest
+
+import (
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// Limits of bodies, as they are sent and also decompressed.
+const (
+	maxEventBody = event.MaxBytes
+	maxBatchBody = 8 << 20
+	// maxHeldBytes is the most that the bodies of all requests of one
+	// endpoint may take at a time. It is counted as they are read, so that
+	// slow senders hold no more than they sent.
+	maxHeldBytes = 32 << 20
+	// minRead is how much room a body has at least when it is read on.
+	minRead = 512
+)
+
+// endpoint is what tells POST /event and POST /events apart.
+type endpoint struct {
+	limit int64
+	media []string
+	// decode decodes the body, whose media type it is given, into the
+	// request's lines and rejections.
+	decode func(req *request, media string) error
+	answer func(w http.ResponseWriter, req *request)
+
+	pool sync.Pool    // of *request
+	held atomic.Int64 // bytes of bodies
+}
+
+// request is what it takes to handle one request; it is used again for later
+// ones of the same endpoint.
+type request struct {
+	body     []byte
+	gzip     gzip.Reader
+	decoder  event.Decoder
+	streams  []string
+	lines    lines
+	rejected []rejection
+}
+
+// handler takes a request from its first byte to its answer.
+func (in *Ingest) handler(e *endpoint) web.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		req, _ := e.pool.Get().(*request)
+		if req == nil {
+			req = new(request)
+		}
+		defer e.pool.Put(req)
+		req.lines.text, req.lines.ends, req.rejected = req.lines.text[:0], req.lines.ends[:0], req.rejected[:0]
+
+		if err := in.take(e, req, w, r); err != nil {
+			if isSenders(err) {
+				in.rejected.Add(1)
+			} else {
+				in.unavailable.Add(1)
+			}
+			return err
+		}
+		in.accepted.Add(uint64(len(req.lines.ends)))
+		in.rejected.Add(uint64(len(req.rejected)))
+		e.answer(w, req)
+		return nil
+	}
+}
+
+// take reads and decodes a request and commits its events.
+func (in *Ingest) take(e *endpoint, req *request, w http.ResponseWriter, r *http.Request) error {
+	streams := in.streams.Load()
+	switch {
+	case in.stopping.Load():
+		return errStopping
+	case in.full.Load():
+		return errBacklog
+	case streams == nil:
+		return queue.ErrUnavailable
+	}
+	req.streams = *streams
+	media, err := mediaType(r, e.media)
+	if err != nil {
+		return err
+	}
+	held, err := e.read(req, w, r)
+	defer e.held.Add(-held)
+	if err != nil {
+		return err
+	}
+	if err := e.decode(req, media); err != nil {
+		return err
+	}
+	if len(req.lines.ends) == 0 {
+		return nil
+	}
+	return in.committer.commit(&req.lines)
+}
+
+// isSenders tells whether an error is the fault of the request.
+func isSenders(err error) bool {
+	if answer, ok := errors.AsType[*web.Error](err); ok {
+		return answer.Status < http.StatusInternalServerError
+	}
+	return errors.As(err, new(*event.FieldError)) || errors.As(err, new(*http.MaxBytesError))
+}
+
+// mediaType gives the media type of the body if it is one of those allowed.
+func mediaType(r *http.Request, allowed []string) (string, error) {
+	header := r.Header.Get("Content-Type")
+	media, _, _ := strings.Cut(header, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	if slices.Contains(allowed, media) {
+		return media, nil
+	}
+	message := "the request has no Content-Type"
+	if header != "" {
+		message = "Content-Type " + web.Shorten(header) + " is not taken here"
+	}
+	return "", &web.Error{
+		Status: http.StatusUnsupportedMediaType, Message: message, Field: "Content-Type",
+		Value: web.Shorten(header), Allowed: strings.Join(allowed, ", "),
+	}
+}
+
+// read reads the body, decompressed, into the request. The bytes that it
+// gives are held until the caller releases them, also after an error.
+func (e *endpoint) read(req *request, w http.ResponseWriter, r *http.Request) (held int64, err error) {
+	var body io.Reader = http.MaxBytesReader(w, r.Body, e.limit)
+	compressed := false
+	switch encoding := strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"), ", ")); encoding {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		compressed = true
+		if err := req.gzip.Reset(body); err != nil {
+			return 0, readError(err, compressed)
+		}
+		body = &req.gzip
+	default:
+		return 0, &web.Error{
+			Status:  http.StatusUnsupportedMediaType,
+			Message: "Content-Encoding " + web.Shorten(encoding) + " is not taken here", Field: "Content-Encoding",
+			Value: web.Shorten(encoding), Allowed: "gzip, identity",
+		}
+	}
+
+	req.body = req.body[:0]
+	for {
+		req.body = slices.Grow(req.body, minRead)
+		n, err := body.Read(req.body[len(req.body):cap(req.body)])
+		req.body = req.body[:len(req.body)+n]
+		held += int64(n)
+		switch {
+		case e.held.Add(int64(n)) > maxHeldBytes:
+			return held, errBusy
+		case held > e.limit:
+			return held, &http.MaxBytesError{Limit: e.limit}
+		case errors.Is(err, io.EOF):
+			return held, nil
+		case err != nil:
+			return held, readError(err, compressed)
+		}
+	}
+}
+
+// readError is the answer to a body that cannot be read.
+func readError(err error, compressed bool) error {
+	if errors.As(err, new(*http.MaxBytesError)) {
+		return err
+	}
+	message := "the body ended too early or came too slowly"
+	if compressed {
+		message = "the body is not whole, valid gzip"
+	}
+	return &web.Error{Status: http.StatusBadRequest, Message: message, Cause: err}
+}
+
+// add appends an event to the lines of the request.
+func (in *Ingest) add(req *request, e *event.Event) {
+	if e.ID == "" {
+		e.ID = in.ids.next()
+	}
+	l := &req.lines
+	l.text = append(e.AppendLine(l.text), '\n')
+	stream := req.streams[queue.Partition(e.Site, len(req.streams))]
+	l.ends = append(l.ends, lineEnd{stream: stream, end: len(l.text)})
+}
+
+var eventMedia = []string{"application/json", "text/plain"}
+
+// decodeOne decodes the body of POST /event.
+func (in *Ingest) decodeOne(req *request, _ string) error {
+	e, err := req.decoder.Decode(req.body, time.Now())
+	if err != nil {
+		return notJSON(err)
+	}
+	in.add(req, &e)
+	return nil
+}
+
+// notJSON makes the answer to a body with a syntax error; other errors stay.
+func notJSON(err error) error {
+	if syntax, ok := errors.AsType[*event.SyntaxError](err); ok {
+		return &web.Error{Status: http.StatusBadRequest, Message: "the body is " + syntax.Error()}
+	}
+	return err
+}
+
+// acceptedAnswer is the body of the answer to one event.
+var acceptedAnswer = []byte(`{"status":"accepted"}` + "\n")
+
+func answerOne(w http.ResponseWriter, _ *request) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusAccepted)
+	// An error here means that the client has gone.
+	_, _ = w.Write(acceptedAnswer)
+}

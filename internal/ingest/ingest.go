@@ -1,0 +1,143 @@
+// Package ingest is the role that takes events over HTTP and puts them into
+// the queue. It answers a request only after everything of it is durable
+// there, and it touches no database.
+//
+// The way of an event: handler.go reads the request, internal/event decodes
+// it, commit.go writes it together with all that arrived meanwhile, and
+// watch.go keeps an eye on the queue. What a request can make the server hold
+// in memory is bounded at each step, and what is beyond is answered with 503
+// at once.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// Options are the settings of the role. The zero value has the defaults.
+type Options struct {
+	// MaxPendingBytes is the most that may wait for being written; 0 is 64
+	// MiB. A batch whose events are larger than that is never taken.
+	MaxPendingBytes int64
+	// Wait is how long a request waits for its write to be confirmed; 0 is a
+	// second. After that its outcome is unknown.
+	Wait time.Duration
+	// MaxBacklogEvents and MaxBacklogBytes are the most that the queue may
+	// hold; while it holds more, nothing is taken. 0 is no limit. They are
+	// checked about once a second, so that they can be exceeded by what comes
+	// in that time.
+	MaxBacklogEvents, MaxBacklogBytes int64
+}
+
+const (
+	defaultMaxPendingBytes = 64 << 20
+	defaultWait            = time.Second
+)
+
+// Ingest is the role. All methods are safe for concurrent use.
+type Ingest struct {
+	queue queue.Queue
+	opts  Options
+	log   *slog.Logger
+
+	ids       *ids
+	committer *committer
+	one, many endpoint
+
+	// streams are the names of those that events go to; nil until the queue
+	// has told them.
+	streams atomic.Pointer[[]string]
+	// full tells that the queue holds more than it may.
+	full     atomic.Bool
+	stopping atomic.Bool
+
+	watching   sync.WaitGroup
+	watchCtx   context.Context
+	stopWatch  context.CancelFunc
+	lookOutage *outage
+
+	accepted, rejected, unavailable atomic.Uint64
+}
+
+// New makes the role. It takes events between Start and Stop.
+func New(q queue.Queue, opts Options, log *slog.Logger) *Ingest {
+	if opts.MaxPendingBytes == 0 {
+		opts.MaxPendingBytes = defaultMaxPendingBytes
+	}
+	if opts.Wait == 0 {
+		opts.Wait = defaultWait
+	}
+	in := &Ingest{
+		queue:      q,
+		opts:       opts,
+		log:        log,
+		ids:        newIDs(),
+		committer:  newCommitter(q, opts.MaxPendingBytes, opts.Wait, &outage{what: "writing to the queue", log: log}),
+		lookOutage: &outage{what: "looking at the queue", log: log},
+	}
+	in.watchCtx, in.stopWatch = context.WithCancel(context.Background())
+	in.one = endpoint{limit: maxEventBody, media: eventMedia, decode: in.decodeOne, answer: answerOne}
+	in.many = endpoint{limit: maxBatchBody, media: batchMedia, decode: in.decodeMany, answer: answerMany}
+	return in
+}
+
+// Register adds POST /event and POST /events to a router.
+func (in *Ingest) Register(rt *web.Router) {
+	rt.Handle("/event", web.Methods{http.MethodPost: in.handler(&in.one)})
+	rt.Handle("/events", web.Methods{http.MethodPost: in.handler(&in.many)})
+}
+
+// Start begins to take events. While the queue cannot be reached it waits for
+// it, and requests are answered with 503; any other fault of the queue is
+// returned. It can be called once.
+func (in *Ingest) Start() error {
+	if err := in.look(in.watchCtx); err != nil && !errors.Is(err, queue.ErrUnavailable) {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	if err := in.committer.start(); err != nil {
+		return err
+	}
+	in.watching.Go(in.watch)
+	return nil
+}
+
+// Stop answers further requests with 503 and returns when everything that was
+// taken is written, or breaks the writes off when ctx ends. It may be called
+// again, and before Start.
+func (in *Ingest) Stop(ctx context.Context) error {
+	in.stopping.Store(true)
+	in.stopWatch()
+	err := in.committer.stop(ctx)
+	in.watching.Wait()
+	return err
+}
+
+// Stats are counts since the process began.
+type Stats struct {
+	// Accepted counts the events that were confirmed to their sender.
+	Accepted uint64
+	// Rejected counts the events that were refused for what they are. A
+	// request that is refused as a whole counts as one.
+	Rejected uint64
+	// Unavailable counts the requests that were well-formed as far as they
+	// were read and could not be served, or not confirmed.
+	Unavailable uint64
+}
+
+// Stats gives the counts.
+func (in *Ingest) Stats() Stats {
+	return Stats{
+		Accepted:    in.accepted.Load(),
+		Rejected:    in.rejected.Load(),
+		Unavailable: in.unavailable.Load(),
+	}
+}
