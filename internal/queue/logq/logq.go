@@ -137,7 +137,7 @@ func Open(dir string, opts Options) (*Queue, error) {
 	cache := pebble.NewCache(cacheSize)
 	defer cache.Unref()
 	pebbleOpts := &pebble.Options{
-		FS:                         opts.FS,
+		FS:                         markerFS{opts.FS},
 		Cache:                      cache,
 		Logger:                     logger,
 		FormatMajorVersion:         pebble.FormatNewest,
