@@ -22,8 +22,15 @@ func (s *Store) EventDates(ctx context.Context, site, from, to string) ([]string
 }
 
 // distinct lists the values of a field of raw events, in order.
+//
+// The deadline of ctx ends it on this side only: the driver would send it to
+// the server as well, as maxTimeMS, which FerretDB does not know here, and the
+// end of the connection ends the operation on the server all the same.
 func (s *Store) distinct(ctx context.Context, field string, filter bson.D) ([]string, error) {
-	result := s.events.Distinct(ctx, field, filter)
+	undated, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	result := s.events.Distinct(undated, field, filter)
 	// Decode does not tell of the operation's error.
 	if err := result.Err(); err != nil {
 		return nil, err

@@ -25,21 +25,6 @@ func open(t *testing.T, uri string) *Store {
 	return s
 }
 
-// newStore opens a store on an empty database, with the newest schema.
-func newStore(t *testing.T) *Store {
-	t.Helper()
-	s := open(t, mongotest.Start(t))
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := s.Migrate(t.Context(), func(int, string) {}); err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 func TestStore(t *testing.T) {
 	// Over the network a check of the model takes seconds.
 	if err := flag.Set("rapid.checks", "3"); err != nil {

@@ -2,7 +2,6 @@ package mongostore
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 
@@ -18,8 +17,13 @@ func each(ctx context.Context, doing string, c *mongo.Collection, filter any, op
 	if err != nil {
 		return explain(ctx, doing, err)
 	}
-	// The cursor is closed on the server even when the caller gives up.
-	defer func() { err = errors.Join(err, explain(ctx, doing, cursor.Close(context.WithoutCancel(ctx)))) }()
+	defer func() {
+		// The cursor is closed on the server even when the caller gives up.
+		closed := cursor.Close(context.WithoutCancel(ctx))
+		if err == nil {
+			err = explain(ctx, doing, closed)
+		}
+	}()
 	for cursor.Next(ctx) {
 		if err := fn(cursor.Current); err != nil {
 			return err

@@ -181,8 +181,9 @@ func newDoor(t *testing.T, server string) *door {
 				if !d.enter(client, backend) {
 					return
 				}
-				wg.Go(func() { io.Copy(backend, client); backend.Close() })
-				io.Copy(client, backend)
+				// Whichever way a connection ends, both sides of it do.
+				wg.Go(func() { _, _ = io.Copy(backend, client); backend.Close() })
+				_, _ = io.Copy(client, backend)
 				client.Close()
 			})
 		}
