@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -80,8 +81,9 @@ func (q *testQueue) Append(ctx context.Context, groups []queue.Group) []error {
 			return errs
 		}
 	}
-	if q.delay > 0 {
-		time.Sleep(q.delay)
+	// time.Sleep would round this up to a millisecond.
+	for begun := time.Now(); time.Since(begun) < q.delay; {
+		runtime.Gosched()
 	}
 	if q.forget {
 		return nil
