@@ -182,7 +182,7 @@ func newDoor(t *testing.T, server string) *door {
 					return
 				}
 				// Whichever way a connection ends, both sides of it do.
-				wg.Go(func() { _, _ = io.Copy(backend, client); backend.Close() })
+				wg.Go(func() { defer backend.Close(); _, _ = io.Copy(backend, client) })
 				_, _ = io.Copy(client, backend)
 				client.Close()
 			})
