@@ -33,8 +33,9 @@ const format = pebble.FormatValueSeparation
 // Open opens the store in a directory, which it makes when it is not there.
 // An empty directory is a store of schema version 0.
 func Open(dir string, opts Options) (*Store, error) {
-	if opts.FS == nil {
-		opts.FS = vfs.Default
+	fs := opts.FS
+	if fs == nil {
+		fs = vfs.Default
 	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
@@ -42,10 +43,10 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = DefaultCacheBytes
 	}
-	if err := opts.FS.MkdirAll(dir, 0o755); err != nil {
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the store's directory: %w", err)
 	}
-	lock, err := pebble.LockDirectory(dir, opts.FS)
+	lock, err := pebble.LockDirectory(dir, fs)
 	if err != nil {
 		return nil, lockError(dir, err)
 	}
@@ -58,7 +59,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
 	}
-	return &Store{db: db, fs: opts.FS, dir: dir}, nil
+	return &Store{db: db, fs: fs, dir: dir}, nil
 }
 
 // lockError says why the lock of a directory could not be taken. Besides
@@ -76,7 +77,7 @@ func lockError(dir string, err error) error {
 func pebbleOptions(opts Options) *pebble.Options {
 	logger := pebbleLogger{log: opts.Logger, exit: os.Exit}
 	o := &pebble.Options{
-		FS:                 opts.FS,
+		FS:                 opts.FS, // nil: with a watch over slow disks
 		FormatMajorVersion: format,
 		CacheSize:          opts.CacheBytes,
 		Logger:             logger,
@@ -95,7 +96,7 @@ func pebbleOptions(opts Options) *pebble.Options {
 		// A second compaction only when the first one falls behind.
 		CompactionConcurrencyRange: func() (lower, upper int) { return 1, 2 },
 	}
-	o.TargetFileSizes[0] = 4 << 20
+	o.TargetFileSizes[0] = 8 << 20
 	for i := range o.Levels {
 		// Every new event ID is looked up and is not there: the filters answer
 		// that without a read. 10 bits a key let 1 % of the lookups through.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -45,33 +46,28 @@ func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcom
 	if err := t.take(ctx, distinctSites(events)); err != nil {
 		return nil, err
 	}
-	// The iterator must be made after the sites are taken, to see all that
-	// their last holders wrote.
-	it, err := t.s.db.NewIterWithContext(ctx, &pebble.IterOptions{
-		LowerBound: []byte{keyEventID}, UpperBound: []byte{keyEventID + 1},
-		// Most lookups are for IDs that are not there. Without this the
-		// lowest level, which has most of the IDs, is read for each of them.
-		UseL6Filters: true,
-	})
+	// The lookup must begin after the sites are taken, to see all that their
+	// last holders wrote.
+	lookup, err := t.s.newIDLookup(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("reading from the store: %w", err)
+		return nil, err
 	}
-	outcomes, err := t.insert(it, events)
-	closeInto(&err, it)
+	outcomes, err := t.insert(lookup, events)
+	closeInto(&err, lookup.it)
 	return outcomes, err
 }
 
 // insert stages the events that are new. It goes through them in the order of
 // their IDs: lookups and writes of neighbours are cheaper, and events of one
 // ID meet.
-func (t *step) insert(it *pebble.Iterator, events []store.Event) ([]store.Outcome, error) {
+func (t *step) insert(lookup *idLookup, events []store.Event) ([]store.Outcome, error) {
 	order := make([]int, len(events))
 	for i := range order {
 		order[i] = i
 	}
 	slices.SortFunc(order, func(i, j int) int {
 		a, b := &events[i], &events[j]
-		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.ID, b.ID), cmp.Compare(i, j))
+		return cmp.Or(strings.Compare(a.Site, b.Site), strings.Compare(a.ID, b.ID), i-j)
 	})
 
 	outcomes := make([]store.Outcome, len(events))
@@ -84,14 +80,12 @@ func (t *step) insert(it *pebble.Iterator, events []store.Event) ([]store.Outcom
 		id = appendEventID(id[:0], e)
 		origin = appendOrigin(origin[:0], e)
 		if !bytes.Equal(id, known) {
-			if it.SeekPrefixGE(id) {
-				value, err := it.ValueAndErr()
-				if err != nil {
-					return nil, err
-				}
+			value, err := lookup.get(id)
+			if err != nil {
+				return nil, fmt.Errorf("reading from the store: %w", err)
+			}
+			if value != nil {
 				known, holder = append(known[:0], id...), append(holder[:0], value...)
-			} else if err := it.Error(); err != nil {
-				return nil, err
 			}
 		}
 		if bytes.Equal(id, known) {

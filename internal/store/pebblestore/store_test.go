@@ -1,10 +1,14 @@
 package pebblestore
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 
 	"github.com/daybook-analytics/daybook/internal/store"
@@ -67,3 +71,70 @@ func check(t testing.TB, err error) {
 	}
 }
 
+// TestFullDisk proves that writing is refused before the disk is full, while
+// reading goes on, and that it works again as soon as there is room.
+func TestFullDisk(t *testing.T) {
+	disk := vfs.NewMem()
+	s := open(t, "store", Options{FS: disk})
+	defer s.Close()
+	check(t, s.Migrate(t.Context(), func(int, string) {}))
+	check(t, crashStep(s, 1))
+
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: MinFreeBytes - 1, TotalBytes: 1 << 40})
+	for name, write := range map[string]func() error{
+		"step":    func() error { return crashStep(s, 2) },
+		"SwapDay": func() error { return s.SwapDay(t.Context(), rollup.NewDay("new", "2026-11-24")) },
+		"lease":   func() error { return s.SwapLease(t.Context(), store.Lease{Name: "a"}) },
+	} {
+		if err := write(); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s on a full disk: error is %v, want one that wraps ErrUnavailable", name, err)
+		}
+	}
+	check(t, wantSteps(s, 1))
+
+	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: MinFreeBytes, TotalBytes: 1 << 40})
+	check(t, crashStep(s, 2))
+	check(t, wantSteps(s, 2))
+}
+
+// TestInUse proves that a directory is opened once, and that the error says
+// so in one line.
+func TestInUse(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	_, err := Open(dir, Options{})
+	want := "the store in " + dir + " is in use by another daybook: stop that one or choose another directory"
+	if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error is %v, want %s", err, want)
+	}
+	check(t, s.Close())
+	check(t, open(t, dir, Options{}).Close())
+}
+
+// TestNoDirectory proves that a directory that cannot be made is told apart
+// from one that is in use.
+func TestNoDirectory(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(file, nil, 0o600))
+	_, err := Open(file, Options{})
+	if err == nil || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "in use") {
+		t.Errorf("error is %v, want one about %s", err, file)
+	}
+}
+
+// TestStepHasOneSetOfSites proves that a step cannot come to wait for another
+// one while it holds sites.
+func TestStepHasOneSetOfSites(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	defer s.Close()
+	step := s.Begin()
+	defer step.Discard()
+	_, err := step.Insert(t.Context(), crashEvents(1))
+	check(t, err)
+	if _, err := step.Swap(t.Context(), []*rollup.Day{rollup.NewDay("other", "2026-11-24")}); err == nil {
+		t.Error("a step wrote a rollup of a site that it does not have")
+	}
+	if _, err := step.Insert(t.Context(), crashEvents(2)); err == nil {
+		t.Error("a step inserted twice")
+	}
+}

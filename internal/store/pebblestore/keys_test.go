@@ -1,0 +1,103 @@
+package pebblestore
+
+import (
+	"bytes"
+	"cmp"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// awkward draws strings that are often the beginning of each other and hold
+// the bytes that have a meaning in keys.
+func awkward() *rapid.Generator[string] {
+	return rapid.StringOfN(rapid.SampledFrom([]rune{0, 1, 2, 'a', 'b', 0xff}), 0, 4, -1)
+}
+
+// TestKeysSortAsTheirParts proves that raw events sort by site, date, stream
+// and position, and that all of it can be read back.
+func TestKeysSortAsTheirParts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string) *store.Event {
+			return &store.Event{
+				Event:  event.Event{Site: awkward().Draw(t, name+" site")},
+				Date:   awkward().Draw(t, name+" date"),
+				Stream: awkward().Draw(t, name+" stream"),
+				Position: rollup.Position{
+					Entry: rollup.EntryID{Ms: rapid.Uint64().Draw(t, name+" ms"), Seq: rapid.Uint64().Draw(t, name+" seq")},
+					Line:  rapid.Uint32().Draw(t, name+" line"),
+				},
+			}
+		}
+		a, b := draw("a"), draw("b")
+		want := cmp.Or(strings.Compare(a.Site, b.Site), strings.Compare(a.Date, b.Date),
+			strings.Compare(a.Stream, b.Stream), a.Position.Compare(b.Position))
+		key := appendEventKey(nil, a)
+		if got := bytes.Compare(key, appendEventKey(nil, b)); got != want {
+			t.Fatalf("keys compare as %d, their parts as %d", got, want)
+		}
+
+		site, rest, ok1 := readString(key[1:])
+		date, rest, ok2 := readString(rest)
+		stream, rest, ok3 := readString(rest)
+		position, rest, ok4 := readPosition(rest)
+		if !ok1 || !ok2 || !ok3 || !ok4 || len(rest) > 0 || site != a.Site || date != a.Date || stream != a.Stream || position != a.Position {
+			t.Fatalf("read back %q %q %q %v and %x", site, date, stream, position, rest)
+		}
+	})
+}
+
+// TestPrefixesHoldTheirKeys proves that the bounds of a site hold its own
+// keys and no other site's.
+func TestPrefixesHoldTheirKeys(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		site, other := awkward().Draw(t, "site"), awkward().Draw(t, "other")
+		prefix := appendSite(nil, keyEvent, site)
+		key := appendEventKey(nil, &store.Event{Event: event.Event{Site: other}, Date: awkward().Draw(t, "date")})
+		within := bytes.Compare(prefix, key) <= 0 && bytes.Compare(key, end(prefix)) < 0
+		if within != (site == other) {
+			t.Fatalf("key of site %q within the bounds of site %q: %v", other, site, within)
+		}
+	})
+}
+
+// TestIDLookup proves that the lookup finds what is there and nothing else,
+// whichever way it takes.
+func TestIDLookup(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	defer s.Close()
+	rapid.Check(t, func(t *rapid.T) {
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(s.db.DeleteRange([]byte{keyEventID}, []byte{keyEventID + 1}, nil))
+		key := func(n int) []byte { return append([]byte{keyEventID}, byte(n>>8), byte(n)) }
+		there := map[int]bool{}
+		for _, n := range rapid.SliceOfN(rapid.IntRange(0, 2000), 0, 50).Draw(t, "there") {
+			there[n] = true
+			check(s.db.Set(key(n), key(n), nil))
+		}
+		if rapid.Bool().Draw(t, "flush") {
+			check(s.db.Flush())
+		}
+		lookup, err := s.newIDLookup(t.Context())
+		check(err)
+		defer lookup.it.Close()
+		step := rapid.IntRange(1, 100)
+		for n := 0; n <= 2000; n += step.Draw(t, "step") {
+			value, err := lookup.get(key(n))
+			check(err)
+			if there[n] && !bytes.Equal(value, key(n)) || !there[n] && value != nil {
+				t.Fatalf("key %d, there is %v: got value %x", n, there[n], value)
+			}
+		}
+	})
+}
