@@ -204,9 +204,8 @@ func (q *Queue) loadStream(id streamID) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.head, err = decodeHead(value)
-	closer.Close()
-	if err != nil {
+	defer closer.Close()
+	if s.head, err = decodeHead(value); err != nil {
 		return nil, err
 	}
 	s.oldest, s.before, err = q.firstAfter(s, rollup.EntryID{}, s.head)

@@ -1,7 +1,6 @@
 package logq
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -141,13 +140,13 @@ func BenchmarkAppend(b *testing.B) {
 			var trimmed rollup.EntryID
 			n := 0
 			for b.Loop() {
-				if errs := q.Append(context.Background(), g); errs != nil {
+				if errs := q.Append(b.Context(), g); errs != nil {
 					b.Fatal(errs)
 				}
 				// Trim as a worker does, so that it is paid for too.
 				if n++; n%16 == 0 {
-					backlog, _ := q.Backlog(context.Background())
-					if err := q.Trim(context.Background(), "1:0", trimmed); err != nil {
+					backlog, _ := q.Backlog(b.Context())
+					if err := q.Trim(b.Context(), "1:0", trimmed); err != nil {
 						b.Fatal(err)
 					}
 					trimmed = backlog[0].Newest

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -60,8 +61,11 @@ func (f *fixture) follow(q queue.Queue, stream int, seen func(rollup.EntryID)) {
 			}
 			// Appends of one goroutine follow each other, so their entries do.
 			appender, rest, _ := strings.Cut(string(e.Lines), "/")
-			var i int
-			fmt.Sscanf(rest, "%d/", &i)
+			number, _, _ := strings.Cut(rest, "/")
+			i, err := strconv.Atoi(number)
+			if err != nil {
+				f.Errorf("stream %s: entry %v holds %q", name, e.ID, e.Lines)
+			}
 			if last, ok := lastOf[appender]; ok && i != last+1 {
 				f.Errorf("stream %s: append %d of appender %s follows %d", name, i, appender, last)
 			}

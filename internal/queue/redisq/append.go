@@ -25,7 +25,7 @@ func (q *Queue) Append(ctx context.Context, groups []queue.Group) []error {
 	for _, g := range groups {
 		size += len(g.Lines)
 	}
-	pipeCtx, cancel := context.WithTimeout(ctx, timeout+perMiB*time.Duration(size>>20))
+	pipeCtx, cancel := context.WithTimeout(ctx, q.timeout+perMiB*time.Duration(size>>20))
 	defer cancel()
 	pipe := q.client.Pipeline()
 	adds := make([]*redis.StringCmd, len(groups))

@@ -56,7 +56,7 @@ func (q *Queue) Backlog(ctx context.Context) ([]queue.Backlog, error) {
 		return nil, err
 	}
 	names := q.layout.Load().Names()
-	pipeCtx, cancel := context.WithTimeout(ctx, slowTimeout)
+	pipeCtx, cancel := context.WithTimeout(ctx, slow*q.timeout)
 	defer cancel()
 	pipe := q.client.Pipeline()
 	answers := make([]*redis.Cmd, len(names))

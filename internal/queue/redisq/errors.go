@@ -33,7 +33,7 @@ func wrap(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if ctx.Err() == context.Canceled {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("redis: %w", ctx.Err())
 	}
 	if _, answer := errors.AsType[redis.Error](err); answer {

@@ -94,7 +94,7 @@ func (q *Queue) await(ctx context.Context, key string, after rollup.EntryID, cou
 
 // xread is one XREAD. A negative block does not wait.
 func (q *Queue) xread(ctx context.Context, key string, after rollup.EntryID, count int, block time.Duration) ([]redis.XMessage, error) {
-	readCtx, cancel := context.WithTimeout(ctx, max(0, block)+slowTimeout)
+	readCtx, cancel := context.WithTimeout(ctx, max(0, block)+slow*q.timeout)
 	defer cancel()
 	streams, err := q.client.XRead(readCtx, &redis.XReadArgs{
 		Streams: []string{key, formatID(after)},
@@ -160,7 +160,7 @@ func (q *Queue) Trim(ctx context.Context, name string, through rollup.EntryID) e
 	if err != nil {
 		return err
 	}
-	trimCtx, cancel := context.WithTimeout(ctx, slowTimeout)
+	trimCtx, cancel := context.WithTimeout(ctx, slow*q.timeout)
 	defer cancel()
 	through.Seq++ // MINID is the least that stays
 	return wrap(ctx, q.client.XTrimMinID(trimCtx, key, formatID(through)).Err())

@@ -21,6 +21,7 @@ package redisq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -48,6 +49,8 @@ type Options struct {
 	// slog.Default().
 	Logger *slog.Logger
 
+	// timeout is how long Redis may take; 0 is defaultTimeout.
+	timeout time.Duration
 	// dialer makes connections; nil is the default of go-redis.
 	dialer func(ctx context.Context, network, addr string) (net.Conn, error)
 }
@@ -60,13 +63,13 @@ const (
 
 // How long Redis may take.
 const (
-	// timeout is for all commands but those that move much. It bounds how
-	// long ingest waits for a Redis that is gone or stands still.
-	timeout = time.Second
+	// defaultTimeout is for all commands but those that move much. It bounds
+	// how long ingest waits for a Redis that is gone or stands still.
+	defaultTimeout = time.Second
 	// perMiB is added to it for each MiB that an append writes.
 	perMiB = 100 * time.Millisecond
-	// slowTimeout is for reading and trimming.
-	slowTimeout = 3 * time.Second
+	// slow is how many times longer reading and trimming may take.
+	slow = 3
 	// blockSlice is the longest that a reader waits with one command. A
 	// command under way cannot be cancelled, so it is how late a cancelled
 	// reader returns.
@@ -94,9 +97,10 @@ func (debugLog) Printf(ctx context.Context, format string, args ...any) {
 
 // Queue is the queue on Redis. It implements queue.Queue.
 type Queue struct {
-	client redis.UniversalClient
-	keys   keys
-	logger *slog.Logger
+	client  redis.UniversalClient
+	keys    keys
+	logger  *slog.Logger
+	timeout time.Duration
 
 	layout atomic.Pointer[queue.Layout]
 	// learning is held while layout is replaced.
@@ -109,9 +113,17 @@ type Queue struct {
 
 var _ queue.Queue = (*Queue)(nil)
 
-// Open connects to the Redis of the URL (see parseURL for its form) and makes
-// the layout if there is none. When Redis cannot be reached the error wraps
-// queue.ErrUnavailable.
+// Open connects to the Redis of the URL and makes the layout if there is none.
+// When Redis cannot be reached the error wraps queue.ErrUnavailable. The URL
+// is of the form
+//
+//	redis://[[user]:password@]host[:port][,host[:port]...][/db][?option]
+//
+// With rediss it is the same over TLS. One address is one server; more are
+// some nodes of a Cluster, which has no db. The option cluster=true says that
+// one address is of a Cluster too, master=NAME that the addresses are those
+// of Sentinels that know the master by this name; user and password are the
+// servers', not the Sentinels'.
 func Open(ctx context.Context, url string, opts Options) (*Queue, error) {
 	if opts.Prefix == "" {
 		opts.Prefix = DefaultPrefix
@@ -128,6 +140,9 @@ func Open(ctx context.Context, url string, opts Options) (*Queue, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
+	if opts.timeout == 0 {
+		opts.timeout = defaultTimeout
+	}
 	clientOpts, err := parseURL(url)
 	if err != nil {
 		return nil, err
@@ -135,21 +150,25 @@ func Open(ctx context.Context, url string, opts Options) (*Queue, error) {
 	clientOpts.Dialer = opts.dialer
 	clientOpts.Protocol = 2 // nothing is pushed to this client
 	clientOpts.MaxRetries = -1
-	clientOpts.DialTimeout = timeout
+	clientOpts.DialTimeout = opts.timeout
 	clientOpts.DialerRetries = 1
+	// Each command has its deadline in its context; these bound what go-redis
+	// does by itself.
 	clientOpts.ContextTimeoutEnabled = true
+	clientOpts.ReadTimeout = 10 * opts.timeout
+	clientOpts.WriteTimeout = 10 * opts.timeout
 	clientOpts.PoolSize = poolSize
 	clientOpts.PipelinePoolSize = -1
 	clientOpts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 
 	q := &Queue{
-		client: redis.NewUniversalClient(clientOpts),
-		keys:   keys{prefix: opts.Prefix},
-		logger: opts.Logger,
+		client:  redis.NewUniversalClient(clientOpts),
+		keys:    keys{prefix: opts.Prefix},
+		logger:  opts.Logger,
+		timeout: opts.timeout,
 	}
 	if err := q.lookUpLayout(ctx, opts.Streams); err != nil {
-		q.client.Close()
-		return nil, err
+		return nil, errors.Join(err, q.client.Close())
 	}
 	q.warn(ctx)
 
@@ -201,7 +220,7 @@ func (q *Queue) Layout(context.Context) (queue.Layout, error) { return *q.layout
 // lookUpLayout brings the layout up to date. What it is given is written as
 // the numbers of streams of each epoch if Redis has no layout.
 func (q *Queue) lookUpLayout(ctx context.Context, ifNone ...int) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
 	args := make([]any, len(ifNone))
 	for i, streams := range ifNone {
@@ -265,7 +284,7 @@ func (q *Queue) OpenEpoch(ctx context.Context, streams int) (queue.Epoch, error)
 	if err := q.lookUpAgain(ctx); err != nil {
 		return queue.Epoch{}, err
 	}
-	pushCtx, cancel := context.WithTimeout(ctx, timeout)
+	pushCtx, cancel := context.WithTimeout(ctx, q.timeout)
 	defer cancel()
 	push := redis.NewIntCmd(pushCtx, "rpush", q.keys.layout(), streams)
 	_ = q.client.Process(pushCtx, once{push})

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
@@ -19,8 +20,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open opens a queue for the rest of the test, without logs unless opts has a
-// logger.
+// patient is for tests that are not about a Redis that is away: on a loaded
+// machine it may be slow.
+const patient = 30 * time.Second
+
+// open opens a queue for the rest of the test: patient, with keys of its own
+// and without logs, unless opts says otherwise.
 func open(t testing.TB, url string, opts Options) *Queue {
 	t.Helper()
 	if opts.Logger == nil {
@@ -29,7 +34,10 @@ func open(t testing.TB, url string, opts Options) *Queue {
 	if opts.Prefix == "" {
 		opts.Prefix = redistest.Prefix()
 	}
-	q, err := Open(context.Background(), url, opts)
+	if opts.timeout == 0 {
+		opts.timeout = patient
+	}
+	q, err := Open(t.Context(), url, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +53,7 @@ func conform(t *testing.T, url string) {
 			Estimates: true,
 			Open: func(t *testing.T, streams int) queue.Queue {
 				q, err := Open(t.Context(), url, Options{
-					Prefix: prefix, Streams: streams, Logger: slog.New(slog.DiscardHandler),
+					Prefix: prefix, Streams: streams, Logger: slog.New(slog.DiscardHandler), timeout: patient,
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -222,12 +230,12 @@ func BenchmarkAppend(b *testing.B) {
 			g := []queue.Group{{Stream: "1:0", Lines: []byte(strings.Repeat(line, events)), Events: events}}
 			n := 0
 			for b.Loop() {
-				if errs := q.Append(context.Background(), g); errs != nil {
+				if errs := q.Append(b.Context(), g); errs != nil {
 					b.Fatal(errs)
 				}
 				// Trim as a worker does, so that it is paid for too.
 				if n++; n%16 == 0 {
-					if err := q.Trim(context.Background(), "1:0", rollup.EntryID{Ms: rollup.MaxMs}); err != nil {
+					if err := q.Trim(b.Context(), "1:0", rollup.EntryID{Ms: rollup.MaxMs}); err != nil {
 						b.Fatal(err)
 					}
 				}

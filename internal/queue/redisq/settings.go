@@ -15,7 +15,7 @@ var settings = []struct{ name, want, otherwise string }{
 
 // warn logs settings of the servers that may lose accepted events.
 func (q *Queue) warn(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, slowTimeout)
+	ctx, cancel := context.WithTimeout(ctx, slow*q.timeout)
 	defer cancel()
 	check := func(ctx context.Context, server *redis.Client) error {
 		for _, s := range settings {

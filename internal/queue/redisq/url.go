@@ -15,15 +15,7 @@ import (
 // defaultPort is the port of an address that has none.
 const defaultPort = "6379"
 
-// parseURL reads the URL of a Redis:
-//
-//	redis://[[user]:password@]host[:port][,host[:port]...][/db][?option]
-//
-// rediss is the same over TLS. With one address it is one server; with more
-// it is a Cluster, of which they are some nodes. Options are cluster=true (a
-// Cluster, though there is one address) and master=NAME (the addresses are of
-// Sentinels, which know the master by this name; user and password are those
-// of the Redis servers). A Cluster has no db.
+// parseURL reads the URL that Open is given.
 func parseURL(rawURL string) (*redis.UniversalOptions, error) {
 	opts, err := parse(rawURL)
 	if err != nil {

@@ -81,14 +81,13 @@ func freePort(t testing.TB) string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer listener.Close()
 		port := listener.Addr().(*net.TCPAddr).Port
-		listener.Close()
 		bus, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+10_000))
-		if err != nil {
-			continue
+		if err == nil {
+			defer bus.Close()
+			return strconv.Itoa(port)
 		}
-		bus.Close()
-		return strconv.Itoa(port)
 	}
 }
 
@@ -127,7 +126,9 @@ func (s *Server) answers() bool {
 		return false
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(time.Second))
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return false
+	}
 	fmt.Fprint(conn, "PING\r\n")
 	answer, err := bufio.NewReader(conn).ReadString('\n')
 	return err == nil && strings.HasPrefix(answer, "+PONG")
