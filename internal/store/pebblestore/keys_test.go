@@ -5,7 +5,9 @@ import (
 	"cmp"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 
 	"github.com/daybook-analytics/daybook/internal/event"
@@ -100,4 +102,56 @@ func TestIDLookup(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestStoredForm holds the keys and values against docs/format/pebble.md: a
+// store that was written once must stay readable.
+func TestStoredForm(t *testing.T) {
+	s := open(t, "store", Options{FS: vfs.NewMem()})
+	defer s.Close()
+	check(t, s.Migrate(t.Context(), func(int, string) {}))
+	check(t, s.SwapLease(t.Context(), store.Lease{Name: "1:0", Owner: "me"}))
+	e := store.Event{
+		Event: event.Event{ID: "id", Site: "a", Time: time.UnixMilli(7)},
+		Date:  "2026-11-24", Stream: "1:0",
+		Position: rollup.Position{Entry: rollup.EntryID{Ms: 5}, Line: 2},
+	}
+	e.Values[rollup.EventType] = "signup"
+	step := s.Begin()
+	defer step.Discard()
+	_, err := step.Insert(t.Context(), []store.Event{e})
+	check(t, err)
+	check(t, step.DeadLetter(t.Context(), []store.DeadLetter{{Stream: "1:0", Position: e.Position, Reason: "bad", Line: []byte("line"), Time: time.UnixMilli(8)}}))
+	check(t, step.Commit(t.Context(), store.Checkpoint{Stream: "1:0", Position: e.Position, AsOf: time.UnixMilli(9)}))
+	check(t, s.SwapDay(t.Context(), rollup.NewDay("a", "2026-11-24")))
+
+	const (
+		date     = "2026-11-24" + "\x00\x01"
+		stream   = "1:0" + "\x00\x01"
+		position = "\x00\x00\x00\x00\x00\x00\x00\x05" + "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x02"
+		zeros    = "\x00\x00\x00\x00\x00\x00\x00"
+	)
+	day, err := s.Day(t.Context(), store.DayKey{Site: "a", Date: "2026-11-24"})
+	check(t, err)
+	encoded, err := day.AppendBinary(nil)
+	check(t, err)
+	want := map[string]string{
+		"ea\x00\x01" + date + stream + position:  "1\tid\ta\t\t7\tsignup",
+		"ia\x00\x01id\x00\x01":                   stream + position + date,
+		"ra\x00\x01" + date:                      zeros + "\x01" + string(encoded),
+		"c1:0":                                   position + zeros + "\x09",
+		"d1:0@000000000000005-0000000000-000002": zeros + "\x08" + "\x03bad" + "line",
+		"l1:0":                                   zeros + "\x01" + "me",
+		"v":                                      zeros + "\x01",
+	}
+	check(t, s.scan(t.Context(), []byte{0}, []byte{0xff}, func(key, value []byte) error {
+		if w, ok := want[string(key)]; !ok || w != string(value) {
+			t.Errorf("key %q has value %q, want %q", key, value, w)
+		}
+		delete(want, string(key))
+		return nil
+	}))
+	for key := range want {
+		t.Errorf("key %q is not there", key)
+	}
 }
