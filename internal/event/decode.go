@@ -73,13 +73,14 @@ func (d *Decoder) DecodeArray(b []byte, now time.Time, fn func(e Event, bad *Fie
 	d.reset(b)
 	if kind := d.json.PeekKind(); kind != jsontext.KindBeginArray {
 		raw, err := d.json.ReadValue()
-		if err == nil {
-			err = d.end()
-		}
 		if err != nil {
 			return syntaxError(err, d.json.InputOffset())
 		}
-		return wrongKind("body", kind, raw, "an array of events")
+		bad := wrongKind("body", kind, raw, "an array of events")
+		if err := d.end(); err != nil {
+			return err
+		}
+		return bad
 	}
 	if _, err := d.json.ReadToken(); err != nil {
 		return syntaxError(err, d.json.InputOffset())
@@ -91,8 +92,9 @@ func (d *Decoder) DecodeArray(b []byte, now time.Time, fn func(e Event, bad *Fie
 		if err != nil && bad == nil {
 			return err
 		}
-		if size := d.json.InputOffset() - start; size > MaxBytes {
-			bad = TooLarge(size)
+		element := bytes.TrimLeft(b[start:d.json.InputOffset()], " \t\r\n,")
+		if len(element) > MaxBytes {
+			bad = TooLarge(len(element))
 		}
 		if err := fn(e, bad); err != nil {
 			return err
@@ -105,7 +107,7 @@ func (d *Decoder) DecodeArray(b []byte, now time.Time, fn func(e Event, bad *Fie
 }
 
 // TooLarge is the error of an event of more than MaxBytes.
-func TooLarge(size int64) *FieldError {
+func TooLarge(size int) *FieldError {
 	return &FieldError{
 		Field:   "event",
 		Problem: fmt.Sprintf("is %d bytes long", size),
@@ -212,12 +214,8 @@ func wrongKind(field string, kind jsontext.Kind, raw jsontext.Value, allowed str
 	return &FieldError{Field: field, Value: string(raw), Problem: "is " + is, Allowed: allowed}
 }
 
-// syntaxError makes a SyntaxError of what jsontext says; it leaves one as it
-// is.
+// syntaxError makes a SyntaxError of what jsontext says.
 func syntaxError(err error, offset int64) *SyntaxError {
-	if e, ok := errors.AsType[*SyntaxError](err); ok {
-		return e
-	}
 	e := &SyntaxError{Offset: offset, Problem: err.Error()}
 	detail, ok := errors.AsType[*jsontext.SyntacticError](err)
 	if ok {

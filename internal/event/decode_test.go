@@ -295,7 +295,10 @@ func array(body string) (results []string, err error) {
 
 func TestDecodeArray(t *testing.T) {
 	const a, b = `{"site_id":"s","event_type":"e","event_id":"a"}`, `{"site_id":"s","event_type":"e","event_id":"b"}`
-	large := `{"site_id":"s","event_type":"e","x":"` + strings.Repeat("x", MaxBytes) + `"}`
+	sized := func(n int) string {
+		const frame = `{"site_id":"s","event_type":"e","event_id":"x","x":""}`
+		return strings.Replace(frame, `""`, `"`+strings.Repeat("x", n-len(frame))+`"`, 1)
+	}
 	for _, test := range []struct {
 		name, body string
 		want       []string
@@ -305,8 +308,8 @@ func TestDecodeArray(t *testing.T) {
 		{"two", ` [ ` + a + "\n,\t" + b + ` ] `, []string{"a", "b"}, ""},
 		{"bad ones between", `[` + a + `,{},7,` + b + `]`,
 			[]string{"a", "site_id is missing", "event is a number", "b"}, ""},
-		{"large one between", `[` + a + `,` + large + `,` + b + `]`,
-			[]string{"a", fmt.Sprintf("event is %d bytes long", len(large)+1), "b"}, ""},
+		{"large ones between", `[` + a + ", \n\t" + sized(MaxBytes) + `,` + sized(MaxBytes+1) + `,` + b + `]`,
+			[]string{"a", "x", "event is 65537 bytes long", "b"}, ""},
 		{"cut off", `[` + a + `,`, []string{"a"}, "not JSON: it ends too early, at byte 49"},
 		{"no comma", `[` + a + b + `]`, []string{"a"},
 			", at byte 48"},

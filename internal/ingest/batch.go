@@ -66,7 +66,7 @@ func (in *Ingest) decodeLines(req *request) error {
 			return errTooMany
 		}
 		if len(line) > event.MaxBytes {
-			req.reject(index, event.TooLarge(int64(len(line))))
+			req.reject(index, event.TooLarge(len(line)))
 			continue
 		}
 		e, err := req.decoder.Decode(line, now)

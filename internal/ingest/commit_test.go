@@ -196,6 +196,34 @@ func TestCommitTellsEachRequestOfItsOwnFailure(t *testing.T) {
 	})
 }
 
+// TestCommitLeavesFailedLinesAlone proves that lines whose write failed are
+// not overwritten: a backend may still be at work on them.
+func TestCommitLeavesFailedLinesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newTestQueue(1)
+		var kept []byte
+		q.failing = func(groups []queue.Group) []error {
+			if kept == nil {
+				kept = groups[0].Lines
+				return []error{errDown}
+			}
+			return nil
+		}
+		c := startCommitter(t, q, 1000)
+		if err := c.commit(testLines("1:0=failed")); !errors.Is(err, errDown) {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if err := c.commit(testLines("1:0=later!")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if string(kept) != "failed\n" {
+			t.Errorf("the lines became %q", kept)
+		}
+	})
+}
+
 func TestCommitBoundsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newTestQueue(1)
@@ -310,6 +338,7 @@ func TestStopBreaksOffWhenItsTimeIsOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newTestQueue(1)
 		q.gate = make(chan struct{})
+		q.linger = time.Second / 10
 		c := testCommitter(q, 1000)
 		if err := c.start(); err != nil {
 			t.Fatal(err)
@@ -321,6 +350,9 @@ func TestStopBreaksOffWhenItsTimeIsOver(t *testing.T) {
 		defer cancel()
 		if err := c.stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("stop: %v", err)
+		}
+		if n := q.underWay.Load(); n != 0 {
+			t.Errorf("%d calls to the queue are under way after the stop", n)
 		}
 		for _, err := range cs.wait() {
 			wantStatus(t, err, 503, "may have happened or not")

@@ -244,7 +244,7 @@ func TestBatches(t *testing.T) {
 			`{"accepted":0,"rejected":[{"index":0,"error":"the line is not JSON: invalid character 'x' at start of value, at byte 0"}]}`, ""},
 		{"large line between", typeNDJSON, a + "\n" + pad(64<<10+1) + "\n" + b, 202,
 			`{"accepted":2,"rejected":[{"index":1,"error":"event is 65537 bytes long","field":"event","allowed":"at most 65536 bytes"}]}`, "a b"},
-		{"large element between", typeJSON, "[" + a + "," + pad(64<<10) + "," + b + "]", 202,
+		{"large element between", typeJSON, "[" + a + "," + pad(64<<10+1) + "," + b + "]", 202,
 			`{"accepted":2,"rejected":[{"index":1,"error":"event is 65537 bytes long","field":"event","allowed":"at most 65536 bytes"}]}`, "a b"},
 	} {
 		for _, encoding := range []string{"identity", "gzip"} {
@@ -408,6 +408,7 @@ func TestStopEndsTheRole(t *testing.T) {
 			t.Error(err)
 		}
 		wantUnavailable(t, post(rt, "/event", small, "Content-Type", typeJSON), "stopping")
+		wantUnavailable(t, post(rt, "/events", "[]", "Content-Type", typeJSON), "stopping")
 	}
 
 	never := New(q, Options{}, slog.New(slog.DiscardHandler))

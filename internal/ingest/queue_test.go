@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,10 @@ type testQueue struct {
 	// gate, if it is not nil, is received from by every Append before it does
 	// anything.
 	gate chan struct{}
+	// linger is how long an Append goes on after its context has ended.
+	linger time.Duration
+	// underWay counts the calls of Append that have not returned.
+	underWay atomic.Int64
 	// delay is what every Append takes; it is for benchmarks.
 	delay time.Duration
 	// ignoreContext makes Append wait at the gate whatever its context says.
@@ -66,6 +71,8 @@ func (q *testQueue) Backlog(context.Context) ([]queue.Backlog, error) {
 }
 
 func (q *testQueue) Append(ctx context.Context, groups []queue.Group) []error {
+	q.underWay.Add(1)
+	defer q.underWay.Add(-1)
 	if q.gate != nil {
 		done := ctx.Done()
 		if q.ignoreContext {
@@ -74,6 +81,7 @@ func (q *testQueue) Append(ctx context.Context, groups []queue.Group) []error {
 		select {
 		case <-q.gate:
 		case <-done:
+			time.Sleep(q.linger)
 			errs := make([]error, len(groups))
 			for i := range errs {
 				errs[i] = ctx.Err()
