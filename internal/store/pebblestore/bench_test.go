@@ -177,7 +177,7 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkSwap swaps 50 busy days in one t.
+// BenchmarkSwap swaps 50 busy days in one step.
 func BenchmarkSwap(b *testing.B) {
 	s := open(b, b.TempDir(), Options{})
 	defer s.Close()

@@ -75,7 +75,7 @@ func lockError(dir string, err error) error {
 // pebbleOptions are chosen for steps of some thousand events (two keys an
 // event) and rollups that are written again and again, in bounded memory.
 func pebbleOptions(opts Options) *pebble.Options {
-	logger := pebbleLogger{log: opts.Logger, exit: os.Exit}
+	logger := pebbleLogger{log: opts.Logger}
 	o := &pebble.Options{
 		FS:                 opts.FS, // nil: with a watch over slow disks
 		FormatMajorVersion: format,
@@ -111,10 +111,7 @@ func pebbleOptions(opts Options) *pebble.Options {
 }
 
 // pebbleLogger passes on what Pebble logs.
-type pebbleLogger struct {
-	log  *slog.Logger
-	exit func(status int)
-}
+type pebbleLogger struct{ log *slog.Logger }
 
 func (l pebbleLogger) Infof(format string, args ...any) {
 	l.log.Debug("pebble: " + fmt.Sprintf(format, args...))
@@ -134,7 +131,7 @@ func (l pebbleLogger) Fatalf(format string, args ...any) {
 		}
 	}
 	l.log.Error("the store cannot go on and the process ends: "+hint, "err", reason)
-	l.exit(1)
+	os.Exit(1)
 }
 
 // events tells what an operator should know, and leaves out the rest.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,14 +23,14 @@ const MaxEventBytes = 1 << 20
 // step is a store.Step. Nothing of it is in the store before Commit.
 type step struct {
 	s *Store
-	// sites are those that the step has to itself.
+	// sites are those that the step has to itself, sorted.
 	sites []string
 	// events holds the raw events and their IDs, rest all else. Only rest has
 	// an index: what a step wrote there it reads again, and an index of the
 	// events would cost more than all the rest of the step.
 	events, rest *pebble.Batch
 	inserted     bool
-	buf          []byte
+	buf          []byte // for Swap
 }
 
 // Begin is part of store.Store.
@@ -112,24 +113,23 @@ func (t *step) insert(lookup *idLookup, events []store.Event) ([]store.Outcome, 
 	return outcomes, nil
 }
 
+// distinctSites lists the sites of events, sorted.
 func distinctSites(events []store.Event) []string {
-	var sites []string
-	seen := make(map[string]struct{})
+	sites := make(map[string]struct{})
 	for i := range events {
-		site := events[i].Site
-		if _, ok := seen[site]; !ok {
-			seen[site] = struct{}{}
-			sites = append(sites, site)
-		}
+		sites[events[i].Site] = struct{}{}
 	}
-	return sites
+	return slices.Sorted(maps.Keys(sites))
 }
 
-// take takes the sites that the step does not have. A step takes sites only
-// once: taking more while it has some could wait for a step that waits for
+// take takes those of the sites, which are sorted and distinct, that the step
+// does not have. A step takes sites only once: taking more while it has some could wait for a step that waits for
 // those.
 func (t *step) take(ctx context.Context, sites []string) error {
-	missing := slices.DeleteFunc(sites, func(site string) bool { return slices.Contains(t.sites, site) })
+	missing := slices.DeleteFunc(sites, func(site string) bool {
+		_, has := slices.BinarySearch(t.sites, site)
+		return has
+	})
 	if len(missing) == 0 {
 		return ctx.Err()
 	}

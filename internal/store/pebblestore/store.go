@@ -71,26 +71,26 @@ func (s *Store) Close() error {
 
 // write applies a batch, closes it, and returns when it is durable, or with
 // pebble.NoSync when it is visible.
-func (s *Store) write(batch *pebble.Batch, sync *pebble.WriteOptions) error {
+func (s *Store) write(batch *pebble.Batch, opts *pebble.WriteOptions) error {
 	defer batch.Close()
 	// Where the free space cannot be told, the write itself will tell.
 	if usage, err := s.fs.GetDiskUsage(s.dir); err == nil && usage.AvailBytes < MinFreeBytes {
 		return fmt.Errorf("%w: the disk of %s has %d MiB free, and writing needs %d MiB: make room there",
 			store.ErrUnavailable, s.dir, usage.AvailBytes>>20, MinFreeBytes>>20)
 	}
-	if err := batch.Commit(sync); err != nil {
+	if err := batch.Commit(opts); err != nil {
 		return fmt.Errorf("writing to the store in %s: %w", s.dir, err)
 	}
 	return nil
 }
 
 // set writes one key.
-func (s *Store) set(key, value []byte, sync *pebble.WriteOptions) error {
+func (s *Store) set(key, value []byte, opts *pebble.WriteOptions) error {
 	batch := s.db.NewBatch()
 	if err := batch.Set(key, value, nil); err != nil {
 		return err
 	}
-	return s.write(batch, sync)
+	return s.write(batch, opts)
 }
 
 // get calls fn with the value of a key, which is valid only during the call,
