@@ -43,7 +43,7 @@ type Queue interface {
 	// group is written, else one error per group, nil for those that are. A
 	// group with an error may be written all the same (its outcome is
 	// unknown); Append itself never tries again, so that it is written at
-	// most once.
+	// most once. After a nil it keeps no reference to the groups' lines.
 	Append(ctx context.Context, groups []Group) []error
 
 	// Read gives entries of a stream that follow after, in order and without

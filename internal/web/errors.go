@@ -80,7 +80,7 @@ func answer(err error) *Error {
 		return &Error{Status: http.StatusRequestEntityTooLarge,
 			Message: "the body is larger than " + strconv.FormatInt(large.Limit, 10) + " bytes"}
 	case errors.Is(err, queue.ErrUnavailable):
-		return unavailable("the queue cannot take events just now; nothing of this request is confirmed, send it again", err)
+		return unavailable("the queue cannot take events just now; nothing of this request is confirmed: events with an event_id can be sent again and are counted once", err)
 	case errors.Is(err, store.ErrUnavailable):
 		return unavailable("the store cannot be reached just now", err)
 	case errors.Is(err, context.DeadlineExceeded):
@@ -93,15 +93,20 @@ func unavailable(message string, cause error) *Error {
 	return &Error{Status: http.StatusServiceUnavailable, Message: message, RetryAfter: retryAfter, Cause: cause}
 }
 
-// WriteError answers a request with err. Errors that are the server's own are
-// logged.
+// WriteError answers a request with err. Faults of the server are logged as
+// errors; that something is away or overloaded for the moment is told by
+// those who notice it, and not once more for each request.
 func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		return // the client has gone
 	}
 	a := answer(err)
 	if a.Status >= http.StatusInternalServerError {
-		log.Error("request failed", "method", r.Method, "path", r.URL.Path, "status", a.Status, "error", a.Message, "cause", a.Cause)
+		level := slog.LevelError
+		if a.RetryAfter > 0 {
+			level = slog.LevelDebug
+		}
+		log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", a.Status, "error", a.Message, "cause", a.Cause)
 	}
 	if a.RetryAfter > 0 {
 		seconds := (a.RetryAfter + time.Second - 1) / time.Second
