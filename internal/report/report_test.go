@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
@@ -33,8 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// brokenStore is the embedded store, in memory, in which rollups can be lost
-// and damaged.
+// brokenStore is the embedded store in which rollups can be lost and damaged.
 type brokenStore struct {
 	*pebblestore.Store
 	lost, damaged map[store.DayKey]bool
@@ -42,7 +40,7 @@ type brokenStore struct {
 }
 
 func newStore(t testing.TB) *brokenStore {
-	st, err := pebblestore.Open("data", pebblestore.Options{FS: vfs.NewMem(), Logger: quiet})
+	st, err := pebblestore.Open(t.TempDir(), pebblestore.Options{Logger: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +85,7 @@ func (s *brokenStore) ScanDay(ctx context.Context, key store.DayKey, after, upTo
 }
 
 // put stores events and their rollups as the worker does, in one step.
-func (s *brokenStore) put(t rapid.TB, stream string, events []store.Event) {
+func (s *brokenStore) put(t rapid.TB, events []store.Event) {
 	t.Helper()
 	fail := func(err error) {
 		if err != nil {
@@ -110,14 +108,14 @@ func (s *brokenStore) put(t rapid.TB, stream string, events []store.Event) {
 			fail(err)
 			days[key] = cmp.Or(loaded[key], rollup.NewDay(e.Site, e.Date))
 		}
-		days[key].Fold(stream, []rollup.Event{e.ForFold(e.Position, time.UTC)})
+		days[key].Fold(e.Stream, []rollup.Event{e.ForFold(e.Position, time.UTC)})
 	}
 	for _, day := range days {
 		_, err := step.Swap(ctx, []*rollup.Day{day})
 		fail(err)
 	}
 	last := events[len(events)-1]
-	fail(step.Commit(ctx, store.Checkpoint{Stream: stream, Position: last.Position, AsOf: asOf}))
+	fail(step.Commit(ctx, store.Checkpoint{Stream: last.Stream, Position: last.Position, AsOf: asOf}))
 }
 
 var asOf = time.Date(2026, 11, 24, 10, 0, 0, 5e6, time.UTC)
@@ -174,7 +172,7 @@ func TestAnswers(t *testing.T) {
 		newEvent("b", "2026-11-01", "/x", "u9", 5),
 	}
 	events[3].Values[rollup.EventType] = "click"
-	st.put(t, "1:0", events)
+	st.put(t, events)
 	h = serve(st, report.Options{}, quiet)
 
 	const rest = `"source":"rollup","as_of":"2026-11-24T10:00:00.005Z"}`
@@ -241,6 +239,7 @@ func TestRefusals(t *testing.T) {
 		{"site_id=a/b", "site_id", "site_id has a character that is not allowed", 422},
 		{"site_id=a%00", "site_id", "site_id has a character that is not allowed", 422},
 		{"site_id=%C3%A9", "site_id", "site_id has a character that is not allowed", 422},
+		{"site_id=" + strings.Repeat("%80", 200), "site_id", "site_id is 200 bytes long", 422},
 		{"site_id=a|2026-11-01", "site_id", "site_id has a character that is not allowed", 422},
 		{"site_id=a&date=2025-02-30", "date", "date is not a date", 422},
 		{"site_id=a&date=2025-2-3", "date", "date is not a date", 422},
@@ -304,7 +303,7 @@ func TestAnswersAreRight(t *testing.T) {
 			e.Values[rollup.EventType] = rapid.SampledFrom([]string{"page_view", "click"}).Draw(t, "type")
 			events = append(events, e)
 		}
-		st.put(t, "1:0", events)
+		st.put(t, events)
 		for _, e := range events {
 			key := store.DayKey{Site: site, Date: e.Date}
 			if st.lost[key] || st.damaged[key] {
@@ -416,7 +415,7 @@ func TestRangeOfBusyDays(t *testing.T) {
 		for i := range events {
 			events[i] = newEvent("a", date, fmt.Sprintf("/%d", i%100), fmt.Sprintf("u%d", i%users), d*len(events)+i)
 		}
-		st.put(t, "1:0", events)
+		st.put(t, events)
 	}
 	ask := func() report.Stats {
 		w := get(t.Context(), serve(st, report.Options{}, quiet), "site_id=a&limit=5")
@@ -460,7 +459,7 @@ func TestDamagedWithoutRawEvents(t *testing.T) {
 
 func TestScanIsLogged(t *testing.T) {
 	st := newStore(t)
-	st.put(t, "1:0", []store.Event{newEvent("a", "2026-11-01", "/", "u", 0), newEvent("a", "2026-11-02", "/", "u", 1)})
+	st.put(t, []store.Event{newEvent("a", "2026-11-01", "/", "u", 0), newEvent("a", "2026-11-02", "/", "u", 1)})
 	st.lost[store.DayKey{Site: "a", Date: "2026-11-01"}] = true
 	st.damaged[store.DayKey{Site: "a", Date: "2026-11-02"}] = true
 	var out strings.Builder
