@@ -73,7 +73,7 @@ func (m *model) check(t rapid.TB, d *rollup.Day) {
 }
 
 // runOf draws the events of one stream, in the order of their positions.
-func runOf(max int) *rapid.Generator[[]rollup.Event] {
+func runOf(most int) *rapid.Generator[[]rollup.Event] {
 	word := func(words ...string) *rapid.Generator[string] { return rapid.SampledFrom(words) }
 	types := word("page_view", "page_view", "click", "signup")
 	paths := word("/", "/a", "/b", "/a.b$c", "/é", "/pricing", "")
@@ -93,7 +93,7 @@ func runOf(max int) *rapid.Generator[[]rollup.Event] {
 		return e
 	})
 	return rapid.Custom(func(t *rapid.T) []rollup.Event {
-		events := rapid.SliceOfN(event, 0, max).Draw(t, "events")
+		events := rapid.SliceOfN(event, 0, most).Draw(t, "events")
 		at := rollup.EntryID{Ms: 1_700_000_000_000}
 		line := uint32(0)
 		for i := range events {
@@ -111,11 +111,11 @@ func runOf(max int) *rapid.Generator[[]rollup.Event] {
 }
 
 // streamsOf draws the runs of three streams by their names.
-func streamsOf(max int) *rapid.Generator[map[string][]rollup.Event] {
+func streamsOf(most int) *rapid.Generator[map[string][]rollup.Event] {
 	return rapid.Custom(func(t *rapid.T) map[string][]rollup.Event {
 		streams := map[string][]rollup.Event{}
 		for _, name := range []string{"1:0", "1:1", "2:0"} {
-			streams[name] = runOf(max).Draw(t, name)
+			streams[name] = runOf(most).Draw(t, name)
 		}
 		return streams
 	})

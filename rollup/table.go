@@ -180,10 +180,9 @@ func (t *Table) Top(n int) ([]Count, bool) {
 		top = append(top, *row)
 		exact = exact && row.Err == 0
 	}
-	if t.floor > 0 && n > 0 {
-		exact = exact && len(top) == n && t.floor <= top[n-1].N
-	}
-	return top, exact
+	// Every row has at least the floor, so that a key which is not in the
+	// table can be missing behind the last of them, not among them.
+	return top, exact && (len(top) == n || t.floor == 0)
 }
 
 // Rows gives all rows in the order of Top.

@@ -73,10 +73,10 @@ func (s *slowStore) Checkpoints(ctx context.Context) (map[string]store.Checkpoin
 	return nil, nil
 }
 
-// ask asks for a day in the background; the answer comes by the channel.
-func ask(ctx context.Context, h http.Handler, site string, day int) <-chan *httptest.ResponseRecorder {
+// ask asks for a day of site a in the background; the answer comes by the channel.
+func ask(ctx context.Context, h http.Handler, day int) <-chan *httptest.ResponseRecorder {
 	answer := make(chan *httptest.ResponseRecorder, 1)
-	go func() { answer <- get(ctx, h, fmt.Sprintf("site_id=%s&date=2026-11-%02d", site, day)) }()
+	go func() { answer <- get(ctx, h, fmt.Sprintf("site_id=a&date=2026-11-%02d", day)) }()
 	return answer
 }
 
@@ -98,7 +98,7 @@ func TestScansAreBoundedInNumber(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newSlowStore()
 		h := serve(st, report.Options{}, quiet)
-		first, second := ask(t.Context(), h, "a", 1), ask(t.Context(), h, "a", 2)
+		first, second := ask(t.Context(), h, 1), ask(t.Context(), h, 2)
 		synctest.Wait()
 
 		begun := time.Now()
@@ -107,13 +107,13 @@ func TestScansAreBoundedInNumber(t *testing.T) {
 		if d := time.Since(begun); d != 0 {
 			t.Errorf("a query without a scan waited %v", d)
 		}
-		wantRetry(t, <-ask(t.Context(), h, "a", 3), "2",
+		wantRetry(t, <-ask(t.Context(), h, 3), "2",
 			`{"error":"a|2026-11-03 has no rollup that can be read, and 2 other days are being counted from their raw events, which is the most at once; try again soon"}`)
 		if d := time.Since(begun); d != time.Second {
 			t.Errorf("the third scan was refused after %v, want 1s", d)
 		}
 
-		third := ask(t.Context(), h, "a", 3)
+		third := ask(t.Context(), h, 3)
 		synctest.Wait()
 		close(st.letGo)
 		want(t, <-first, 200, rawAnswer(1))
@@ -128,7 +128,7 @@ func TestOneScanForAllWhoWantTheDay(t *testing.T) {
 		h := serve(st, report.Options{}, quiet)
 		var answers []<-chan *httptest.ResponseRecorder
 		for range 20 {
-			answers = append(answers, ask(t.Context(), h, "a", 1))
+			answers = append(answers, ask(t.Context(), h, 1))
 		}
 		synctest.Wait()
 		close(st.letGo)
@@ -139,7 +139,7 @@ func TestOneScanForAllWhoWantTheDay(t *testing.T) {
 			t.Errorf("%d scans for one day", n)
 		}
 		// What was counted is not kept: later events must be seen.
-		want(t, <-ask(t.Context(), h, "a", 1), 200, rawAnswer(1))
+		want(t, <-ask(t.Context(), h, 1), 200, rawAnswer(1))
 		if n := st.started.Load(); n != 2 {
 			t.Errorf("%d scans after asking again later, want 2", n)
 		}
@@ -154,7 +154,7 @@ func TestScanEndsWithTheLastWhoWaits(t *testing.T) {
 		h := serve(st, report.Options{}, quiet)
 		ctx1, cancel1 := context.WithCancel(t.Context())
 		ctx2, cancel2 := context.WithCancel(t.Context())
-		first, second := ask(ctx1, h, "a", 1), ask(ctx2, h, "a", 1)
+		first, second := ask(ctx1, h, 1), ask(ctx2, h, 1)
 		synctest.Wait()
 
 		cancel1()
@@ -169,7 +169,7 @@ func TestScanEndsWithTheLastWhoWaits(t *testing.T) {
 			t.Fatal("the scan goes on after the last request was answered")
 		}
 
-		third := ask(t.Context(), h, "a", 1)
+		third := ask(t.Context(), h, 1)
 		synctest.Wait()
 		close(st.letGo)
 		want(t, <-third, 200, rawAnswer(1))
@@ -184,13 +184,13 @@ func TestScansAreBoundedInTime(t *testing.T) {
 		st := newSlowStore()
 		h := serve(st, report.Options{RawScanTime: 3 * time.Second}, quiet)
 		begun := time.Now()
-		wantRetry(t, <-ask(t.Context(), h, "a", 1), "60",
+		wantRetry(t, <-ask(t.Context(), h, 1), "60",
 			"{\"error\":\"a|2026-11-01 has no rollup that can be read, and its raw events could not be counted within 3s; `daybook rebuild` restores the rollup\"}")
 		if d := time.Since(begun); d != 3*time.Second {
 			t.Errorf("the scan was ended after %v", d)
 		}
 		close(st.letGo) // the slot is free again
-		want(t, <-ask(t.Context(), h, "a", 1), 200, rawAnswer(1))
+		want(t, <-ask(t.Context(), h, 1), 200, rawAnswer(1))
 	})
 }
 
