@@ -39,6 +39,11 @@ type Store interface {
 	// DeadLetters gives up to limit dead letters in the order of their keys,
 	// starting behind the key after ("" for the first).
 	DeadLetters(ctx context.Context, after string, limit int) ([]DeadLetter, error)
+	// DeadLetter gives the dead letter with a key, or ErrNotFound.
+	DeadLetter(ctx context.Context, key string) (DeadLetter, error)
+	// DeleteDeadLetters removes the dead letters with the keys, and tells how
+	// many of them were there. After an error some may be gone.
+	DeleteDeadLetters(ctx context.Context, keys []string) (deleted int, err error)
 
 	// SchemaVersion tells the version of the store's schema; 0 is an empty
 	// store.

@@ -61,6 +61,7 @@ func TestCommands(t *testing.T) {
 		s.SwapLease(ctx, store.Lease{Name: "1:0", Term: 1}),
 		s.DropLease(ctx, store.Lease{Name: "1:0", Term: 2}),
 		second(s.Checkpoints(ctx)),
+		second(s.DeleteDeadLetters(ctx, []string{(&store.DeadLetter{}).Key()})),
 	} {
 		if err != nil {
 			t.Fatal(err)

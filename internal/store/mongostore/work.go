@@ -2,7 +2,9 @@ package mongostore
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -98,24 +100,54 @@ func (s *Store) DeadLetters(ctx context.Context, after string, limit int) ([]sto
 	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$gt", Value: after}}}}
 	opts := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetLimit(int64(limit))
 	err := each(ctx, "read dead letters", s.deadLetters, filter, opts, func(raw bson.Raw) error {
-		var doc deadLetterDoc
-		if err := bson.Unmarshal(raw, &doc); err != nil {
-			return fmt.Errorf("dead letter %s: %w", raw.Lookup("_id"), err)
-		}
-		p, err := rollup.ParsePosition(doc.Position)
-		if err != nil {
-			return fmt.Errorf("dead letter %s: %w", doc.Key, err)
-		}
-		letters = append(letters, store.DeadLetter{
-			Stream: doc.Stream, Position: p,
-			Reason: doc.Reason, Line: doc.Line, Time: doc.Time,
-		})
-		return nil
+		letter, err := decodeDeadLetter(raw)
+		letters = append(letters, letter)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return letters, nil
+}
+
+func decodeDeadLetter(raw bson.Raw) (store.DeadLetter, error) {
+	var doc deadLetterDoc
+	if err := bson.Unmarshal(raw, &doc); err != nil {
+		return store.DeadLetter{}, fmt.Errorf("dead letter %s: %w", raw.Lookup("_id"), err)
+	}
+	p, err := rollup.ParsePosition(doc.Position)
+	if err != nil {
+		return store.DeadLetter{}, fmt.Errorf("dead letter %s: %w", doc.Key, err)
+	}
+	return store.DeadLetter{
+		Stream: doc.Stream, Position: p,
+		Reason: doc.Reason, Line: doc.Line, Time: doc.Time,
+	}, nil
+}
+
+// DeadLetter gives one dead letter.
+func (s *Store) DeadLetter(ctx context.Context, key string) (store.DeadLetter, error) {
+	raw, err := s.deadLetters.FindOne(ctx, bson.D{{Key: "_id", Value: key}}).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return store.DeadLetter{}, fmt.Errorf("dead letter %q: %w", key, store.ErrNotFound)
+	}
+	if err != nil {
+		return store.DeadLetter{}, explain(ctx, "read dead letter "+key, err)
+	}
+	return decodeDeadLetter(raw)
+}
+
+// DeleteDeadLetters removes dead letters.
+func (s *Store) DeleteDeadLetters(ctx context.Context, keys []string) (deleted int, err error) {
+	for chunk := range slices.Chunk(keys, idsAtOnce) {
+		filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: chunk}}}}
+		result, err := s.deadLetters.DeleteMany(ctx, filter)
+		if err != nil {
+			return deleted, explain(ctx, "delete dead letters", err)
+		}
+		deleted += int(result.DeletedCount)
+	}
+	return deleted, ctx.Err()
 }
 
 // leaseDoc is a document of leases.

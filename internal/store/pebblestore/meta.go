@@ -67,6 +67,8 @@ func (s *Store) Checkpoints(ctx context.Context) (map[string]store.Checkpoint, e
 	return checkpoints, nil
 }
 
+func deadLetterKey(key string) []byte { return append([]byte{keyDeadLetter}, key...) }
+
 // appendDeadLetter appends what the key does not say: time, reason, line.
 func appendDeadLetter(b []byte, letter *store.DeadLetter) []byte {
 	b = appendTime(b, letter.Time)
@@ -107,7 +109,7 @@ func readDeadLetter(key string, value []byte) (store.DeadLetter, error) {
 // DeadLetters is part of store.Store.
 func (s *Store) DeadLetters(ctx context.Context, after string, limit int) ([]store.DeadLetter, error) {
 	var letters []store.DeadLetter
-	lower := append([]byte{keyDeadLetter}, after...)
+	lower := deadLetterKey(after)
 	if after != "" {
 		lower = append(lower, 0) // the first key behind it
 	}
@@ -124,6 +126,49 @@ func (s *Store) DeadLetters(ctx context.Context, after string, limit int) ([]sto
 		return nil, err
 	}
 	return letters, nil
+}
+
+// DeadLetter is part of store.Store.
+func (s *Store) DeadLetter(ctx context.Context, key string) (letter store.DeadLetter, err error) {
+	if err := ctx.Err(); err != nil {
+		return store.DeadLetter{}, err
+	}
+	err = get(s.db, deadLetterKey(key), func(value []byte) (err error) {
+		letter, err = readDeadLetter(key, value)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("dead letter %q: %w", key, err)
+	}
+	return letter, err
+}
+
+// DeleteDeadLetters is part of store.Store. It is one batch.
+func (s *Store) DeleteDeadLetters(ctx context.Context, keys []string) (deleted int, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.deletion.Lock()
+	defer s.deletion.Unlock()
+	// The batch has an index so that a key that is given twice counts once.
+	batch := s.db.NewIndexedBatch()
+	for _, key := range keys {
+		err := get(batch, deadLetterKey(key), func([]byte) error { return nil })
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err == nil {
+			err = batch.Delete(deadLetterKey(key), nil)
+		}
+		if err != nil {
+			return 0, errors.Join(err, batch.Close())
+		}
+		deleted++
+	}
+	if err := s.write(batch, pebble.Sync); err != nil {
+		return 0, err
+	}
+	return deleted, nil
 }
 
 func leaseKey(name string) []byte { return append([]byte{keyLease}, name...) }

@@ -194,7 +194,7 @@ func (t *step) DeadLetter(ctx context.Context, letters []store.DeadLetter) error
 	}
 	for i := range letters {
 		letter := &letters[i]
-		key := append([]byte{keyDeadLetter}, letter.Key()...)
+		key := deadLetterKey(letter.Key())
 		err := get(t.rest, key, func([]byte) error { return nil })
 		if errors.Is(err, store.ErrNotFound) {
 			err = t.rest.Set(key, appendDeadLetter(nil, letter), nil)

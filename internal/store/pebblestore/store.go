@@ -53,9 +53,9 @@ type Store struct {
 	// sites are those that a step or SwapDay has to itself, streams those
 	// whose checkpoint is being written.
 	sites, streams busySet
-	// leases is held from reading a lease to writing it, migration while
-	// migrating.
-	leases, migration sync.Mutex
+	// leases is held from reading a lease to writing it, deletion while dead
+	// letters are deleted, migration while migrating.
+	leases, deletion, migration sync.Mutex
 }
 
 var _ store.Store = (*Store)(nil)

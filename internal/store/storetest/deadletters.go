@@ -10,7 +10,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/store"
 )
 
-// testDeadLetters proves DeadLetter and DeadLetters.
+// testDeadLetters proves what there is on dead letters.
 func (b Backend) testDeadLetters(t *testing.T) {
 	s, reopen := b.openTwice(t)
 	put := func(t *testing.T, letters ...store.DeadLetter) {
@@ -84,8 +84,50 @@ func (b Backend) testDeadLetters(t *testing.T) {
 		slices.SortFunc(letters, func(a, b store.DeadLetter) int { return strings.Compare(a.Key(), b.Key()) })
 		wantLetters(t, list(t, "", 100), letters)
 	})
+	t.Run("One", func(t *testing.T) {
+		letter, err := s.DeadLetter(t.Context(), letters[4].Key())
+		check(t, err)
+		wantLetters(t, []store.DeadLetter{letter}, letters[4:5])
+		for _, key := range []string{"", "1:0", letters[4].Key() + "0", "3:0@" + at(0).String()} {
+			_, err := s.DeadLetter(t.Context(), key)
+			wantErr(t, err, store.ErrNotFound)
+		}
+	})
 	t.Run("OpenedAgain", func(t *testing.T) {
 		s = reopen()
 		wantLetters(t, list(t, "", 100), letters)
+	})
+	remove := func(t *testing.T, want int, keys ...string) {
+		t.Helper()
+		deleted, err := s.DeleteDeadLetters(t.Context(), keys)
+		check(t, err)
+		wantEqual(t, "number of deleted dead letters", deleted, want)
+	}
+	t.Run("Deleted", func(t *testing.T) {
+		first, fifth := letters[0], letters[4]
+		remove(t, 0)
+		remove(t, 2, first.Key(), "no key", fifth.Key(), first.Key(), "3:0@"+at(0).String())
+		letters = slices.Delete(letters, 4, 5)[1:]
+		wantLetters(t, list(t, "", 100), letters)
+		_, err := s.DeadLetter(t.Context(), fifth.Key())
+		wantErr(t, err, store.ErrNotFound)
+		remove(t, 0, first.Key(), fifth.Key())
+	})
+	t.Run("PutAgain", func(t *testing.T) {
+		letters[0].Reason = "put away again after it was deleted"
+		remove(t, 1, letters[0].Key())
+		put(t, letters[0])
+		wantLetters(t, list(t, "", 100), letters)
+	})
+	t.Run("DeletedForGood", func(t *testing.T) {
+		s = reopen()
+		wantLetters(t, list(t, "", 100), letters)
+		keys := make([]string, len(letters))
+		for i := range letters {
+			keys[i] = letters[i].Key()
+		}
+		remove(t, len(keys), keys...)
+		s = reopen()
+		wantEqual(t, "dead letters that are left", len(list(t, "", 100)), 0)
 	})
 }

@@ -237,6 +237,11 @@ func (b Backend) testCancel(t *testing.T) {
 		"EventDates":    func() error { _, err := s.EventDates(done, site, "", ""); return err },
 		"Checkpoints":   func() error { _, err := s.Checkpoints(done); return err },
 		"DeadLetters":   func() error { _, err := s.DeadLetters(done, "", 10); return err },
+		"OneDeadLetter": func() error { _, err := s.DeadLetter(done, "1:0@"+at(0).String()); return err },
+		"DeleteDeadLetters": func() error {
+			_, err := s.DeleteDeadLetters(done, []string{"1:0@" + at(0).String()})
+			return err
+		},
 		"SchemaVersion": func() error { _, err := s.SchemaVersion(done); return err },
 		"Migrate":       func() error { return s.Migrate(done, func(int, string) {}) },
 		"Leases":        func() error { _, err := s.Leases(done); return err },
