@@ -124,12 +124,6 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 			"and %d other days are being counted from their raw events, which is the most at once; try again soon", s.opts.RawScans)
 	}
 
-	log := s.log.With("site", key.Site, "date", key.Date)
-	if damage != nil {
-		log.Warn("rollup is damaged, its raw events are counted instead; `daybook rebuild` restores it", "damage", damage.Err)
-	} else {
-		log.Warn("rollup is missing, its raw events are counted instead; `daybook rebuild` restores it")
-	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.RawScanTime)
 	defer cancel()
 	day := rollup.NewDay(key.Site, key.Date)
@@ -146,7 +140,30 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 	case err != nil:
 		return nil, err
 	}
-	return day, nil
+	return day, s.warn(ctx, day, damage)
+}
+
+// warn tells operators of a rollup that should be there. One that is missing
+// because the worker is about to write it is none of these: its events are
+// beyond the checkpoints.
+func (s *scans) warn(ctx context.Context, day *rollup.Day, damage *store.DamagedError) error {
+	log := s.log.With("site", day.Site, "date", day.Date)
+	if damage != nil {
+		log.Warn("rollup is damaged, its raw events are counted instead; `daybook rebuild` restores it", "damage", damage.Err)
+		return nil
+	}
+	checkpoints, err := s.store.Checkpoints(ctx)
+	if err != nil {
+		return err
+	}
+	done := store.CheckpointMarks(checkpoints)
+	for stream, mark := range day.Marks {
+		if done.Covers(stream, mark) {
+			log.Warn("rollup is missing, its raw events are counted instead; `daybook rebuild` restores it")
+			return nil
+		}
+	}
+	return nil
 }
 
 // refused is the answer when a day cannot be counted now.
