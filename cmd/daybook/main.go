@@ -17,15 +17,17 @@ import (
 
 // cli is the whole command line.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run all roles in one process, with the embedded queue and store unless told otherwise."`
-	Ingest  ingestCmd  `cmd:"" help:"Take events over HTTP into the queue."`
-	Worker  workerCmd  `cmd:"" help:"Move events from the queue into the store and its rollups."`
-	Report  reportCmd  `cmd:"" help:"Answer queries from the store."`
-	Migrate migrateCmd `cmd:"" help:"Bring the store's schema up to this version, or show where it is."`
-	Import  importCmd  `cmd:"" help:"Send access logs or events from files to a running server."`
-	Loadgen loadgenCmd `cmd:"" help:"Send synthetic traffic to a running server, and check what it counted."`
+	Serve       serveCmd       `cmd:"" help:"Run all roles in one process, with the embedded queue and store unless told otherwise."`
+	Ingest      ingestCmd      `cmd:"" help:"Take events over HTTP into the queue."`
+	Worker      workerCmd      `cmd:"" help:"Move events from the queue into the store and its rollups."`
+	Report      reportCmd      `cmd:"" help:"Answer queries from the store."`
+	Migrate     migrateCmd     `cmd:"" help:"Bring the store's schema up to this version, or show where it is."`
+	Import      importCmd      `cmd:"" help:"Send access logs or events from files to a running server."`
+	DeadLetters deadLettersCmd `cmd:"" name:"deadletters" help:"Look after events that could not be decoded or stored."`
+	Streams     streamsCmd     `cmd:"" help:"Look after the queue's streams."`
+	Loadgen     loadgenCmd     `cmd:"" help:"Send synthetic traffic to a running server, and check what it counted."`
 
-	Version kong.VersionFlag `help:"Print the version and quit."`
+	Version kong.VersionFlag `env:"-" help:"Print the version and quit."`
 }
 
 // Exit codes.

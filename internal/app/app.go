@@ -49,9 +49,10 @@ type App struct {
 	queue queue.Queue
 	store store.Store
 
-	// parts start in this order and stop in the reverse one. The worker and
-	// the report server come before ingest, so that what is accepted first
-	// can be counted and read; at the end ingest stops accepting first.
+	// parts start in this order and stop in the reverse one. Operators can
+	// look at it from the first to the last. The worker and the report server
+	// come before ingest, so that what is accepted first can be counted and
+	// read; at the end ingest stops accepting first.
 	parts []part
 
 	ingestServer, reportServer *web.Server
@@ -60,8 +61,16 @@ type App struct {
 // New opens the backends and checks the store's schema. ctx bounds that.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, log: log}
-	if err := a.open(ctx); err != nil {
+	// Ingest touches no store, report no queue.
+	needs := Needs{
+		Queue: cfg.Ingest != nil || cfg.Worker != nil,
+		Store: cfg.Worker != nil || cfg.Report != nil,
+	}
+	if err := a.open(ctx, needs); err != nil {
 		return nil, errors.Join(err, a.close())
+	}
+	if a.queue != nil && a.store != nil && (cfg.Queue.Redis == "" || cfg.Store.MongoDB == "") {
+		a.parts = append(a.parts, a.adminServer())
 	}
 	if cfg.Worker != nil {
 		w := worker.New(a.queue, a.store, worker.Options{

@@ -17,17 +17,25 @@ import (
 	"github.com/daybook-analytics/daybook/migrations"
 )
 
-// open opens the backends that the roles need: ingest touches no store,
-// report no queue.
-func (a *App) open(ctx context.Context) error {
-	if a.cfg.Ingest != nil || a.cfg.Worker != nil {
+// Directories in --data, named after what is in them.
+const (
+	queueDir = "queue"
+	storeDir = "store"
+)
+
+// Needs says what of an installation is needed.
+type Needs struct{ Queue, Store bool }
+
+// open opens the backends that are needed.
+func (a *App) open(ctx context.Context, needs Needs) error {
+	if needs.Queue {
 		q, err := OpenQueue(ctx, a.cfg.Queue, a.cfg.Data, a.log)
 		if err != nil {
 			return err
 		}
 		a.queue = q
 	}
-	if a.cfg.Worker != nil || a.cfg.Report != nil {
+	if needs.Store {
 		st, err := OpenStore(ctx, a.cfg.Store, a.cfg.Data, a.log)
 		if err != nil {
 			return err
@@ -47,7 +55,7 @@ func OpenQueue(ctx context.Context, cfg config.Queue, data config.Data, log *slo
 		}
 		return q, nil
 	}
-	dir, err := makeDir(data, "queue")
+	dir, err := makeDir(data, queueDir)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +71,7 @@ func OpenStore(ctx context.Context, cfg config.Store, data config.Data, log *slo
 		}
 		return st, nil
 	}
-	dir, err := makeDir(data, "store")
+	dir, err := makeDir(data, storeDir)
 	if err != nil {
 		return nil, err
 	}

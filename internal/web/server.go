@@ -25,7 +25,7 @@ const (
 // time, and again.
 type Server struct {
 	name   string
-	addr   string
+	listen func() (net.Listener, error)
 	log    *slog.Logger
 	http   http.Server
 	served sync.WaitGroup
@@ -39,11 +39,21 @@ type Server struct {
 }
 
 // NewServer makes a server for the role called name that will listen on addr.
-// It adds /healthz and /readyz to the router: the first answers 200 while the
+func NewServer(name, addr string, rt *Router, ready func(context.Context) error, log *slog.Logger) *Server {
+	return NewServerOn(name, func() (net.Listener, error) {
+		listener, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("%s cannot listen on %s: %w", name, addr, err)
+		}
+		return listener, nil
+	}, rt, ready, log)
+}
+
+// NewServerOn makes a server on what listen gives it when it starts. It adds /healthz and /readyz to the router: the first answers 200 while the
 // process lives, the second while ready, which has two seconds, gives no
 // error and the server is not stopping.
-func NewServer(name, addr string, rt *Router, ready func(context.Context) error, log *slog.Logger) *Server {
-	s := &Server{name: name, addr: addr, log: log, ready: ready}
+func NewServerOn(name string, listen func() (net.Listener, error), rt *Router, ready func(context.Context) error, log *slog.Logger) *Server {
+	s := &Server{name: name, listen: listen, log: log, ready: ready}
 	rt.Handle("/healthz", Methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
 		WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 		return nil
@@ -78,9 +88,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 
 // Start listens and serves in the background.
 func (s *Server) Start() error {
-	listener, err := net.Listen("tcp", s.addr)
+	listener, err := s.listen()
 	if err != nil {
-		return fmt.Errorf("%s cannot listen on %s: %w", s.name, s.addr, err)
+		return err
 	}
 	s.mu.Lock()
 	s.listener = listener

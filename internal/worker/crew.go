@@ -16,6 +16,10 @@ const (
 	streamLease = "stream/"
 )
 
+// StreamLease names the lease of a stream; its owner is the worker that has
+// the stream.
+func StreamLease(stream string) string { return streamLease + stream }
+
 // crew is what one worker knows of all: who lives, and who has which stream.
 // One goroutine uses it.
 type crew struct {
