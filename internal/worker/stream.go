@@ -147,7 +147,17 @@ func lastLine(entry queue.Entry) uint32 {
 	return uint32(strings.Count(strings.TrimSuffix(string(entry.Lines), "\n"), "\n"))
 }
 
+// maxLetterLine is the longest line that a dead letter keeps whole. Ingest
+// takes no event that long; but whatever else is put into the queue must not
+// become a dead letter that the store cannot take, for that would hold up the
+// stream.
+const maxLetterLine = event.MaxBytes
+
 func (s *stream) letter(p rollup.Position, reason string, line []byte) store.DeadLetter {
+	if len(line) > maxLetterLine {
+		// With these words in front no part of an event is ever replayed.
+		line = fmt.Appendf(nil, "(the first %d of %d bytes) %s", maxLetterLine, len(line), line[:maxLetterLine])
+	}
 	return store.DeadLetter{Stream: s.name, Position: p, Reason: reason, Line: line, Time: time.Now().UTC()}
 }
 
