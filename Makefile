@@ -27,6 +27,11 @@ test: ## Install what the tests need, and run them all with the race detector
 	go vet $(PKG)
 	scripts/with-servers go test -race $(PKG)
 
+.PHONY: test-faults
+test-faults: ## Test with networks that fail, servers that are away and queues that are full
+	scripts/install-test-tools
+	cd test/faults && go vet ./... && ../../scripts/with-servers go test -race -v ./...
+
 .PHONY: smoke
 smoke: ## Do what the README's first screen says, and compare with what it shows
 	scripts/install-test-tools
