@@ -1,6 +1,9 @@
 package rollup
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+)
 
 // Day is the rollup of one site on one date.
 //
@@ -93,6 +96,17 @@ func (d *Day) Merge(other *Day) {
 	for dim := range d.Tables {
 		d.Tables[dim].Merge(&other.Tables[dim])
 	}
+}
+
+// Clone gives a copy that shares nothing with d.
+func (d *Day) Clone() *Day {
+	c := *d
+	c.Marks = maps.Clone(d.Marks)
+	c.Users = d.Users.clone()
+	for i := range d.Tables {
+		c.Tables[i] = newTable(d.Tables[i].floor, d.Tables[i].Rows())
+	}
+	return &c
 }
 
 // Limits bounds the size of a stored Day.

@@ -44,6 +44,13 @@ func (s *Sketch) Merge(other *Sketch) {
 	}
 }
 
+func (s *Sketch) clone() Sketch {
+	if s.Estimate() == 0 {
+		return Sketch{} // the library cannot clone a sketch that was never used
+	}
+	return Sketch{hll: *s.hll.Clone()}
+}
+
 // Estimate tells how many distinct users were inserted.
 func (s *Sketch) Estimate() uint64 { return s.hll.Estimate() }
 

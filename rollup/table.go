@@ -185,6 +185,17 @@ func (t *Table) Top(n int) ([]Count, bool) {
 	return top, exact && (len(top) == n || t.floor == 0)
 }
 
+// RowsExact tells whether every count in the table is exact, whatever keys it
+// may lack.
+func (t *Table) RowsExact() bool {
+	for _, row := range t.rows {
+		if row.Err > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Rows gives all rows in the order of Top.
 func (t *Table) Rows() []Count {
 	rows, _ := t.Top(len(t.rows))

@@ -1,112 +1,100 @@
-// Package reconcile finds and mends differences between raw events and
-// rollups.
 package reconcile
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// zone is the time zone of every site.
-var zone = time.UTC
+// Errors of a rebuild that was refused because it could lose counts. Both can
+// be overridden by force.
+var (
+	// ErrSmaller says that the raw events give less than the rollup has.
+	ErrSmaller = errors.New("the raw events give less than the rollup has")
+	// ErrPartial says that the raw events are not all there any more.
+	ErrPartial = errors.New("the day's raw events are not all kept any more")
+)
 
-// Store is what reconciliation needs of the store.
-type Store interface {
-	store.Days
-	store.Events
-	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
-}
-
-// ErrSmaller says that a rebuild was refused because it would count fewer
-// events than the stored rollup has: raw events are missing.
-var ErrSmaller = errors.New("rebuilding would lose counts")
-
-// Result tells what a rebuild found.
-type Result struct {
-	// Stored is the rollup that was there; nil if it was missing or damaged.
-	Stored *rollup.Day
-	// True is the rollup that the raw events give.
-	True *rollup.Day
-	// Written tells whether True has replaced Stored.
-	Written bool
+// Options say how to rebuild.
+type Options struct {
+	// Limits bounds the stored rollup.
+	Limits rollup.Limits
+	// Force rebuilds even what may lose counts.
+	Force bool
+	// Exact also rebuilds days without drift whose tables have overflowed, so
+	// that the counts that are kept become exact.
+	Exact bool
 }
 
 // RebuildDay folds a day again from its raw events and, where that differs
-// from the stored rollup, replaces it. It is exact while workers go on: it
-// folds what the rollup should hold, which is every event at or below its
-// marks or the checkpoints, whichever is farther, and writes by
-// compare-and-swap. When a worker got in between it only folds what came in
-// addition, and tries again; each round is short, so it ends under load.
+// from the stored rollup, replaces it; the second result tells if it did. The
+// check is the last one before it was replaced.
 //
-// It gives ErrSmaller where the stored rollup counts more than the raw events
-// do, unless forced. After another error the outcome may be unknown; running
-// it again is always right.
-func RebuildDay(ctx context.Context, st Store, key store.DayKey, limits rollup.Limits, force bool) (Result, error) {
+// It is exact while workers go on: it writes by compare-and-swap, and when a
+// worker got in between it folds only what came in addition and tries again.
+// Each round is short, so it ends under load.
+//
+// It gives an error that wraps ErrSmaller or ErrPartial, and the check, where
+// counts could get lost. After another error the outcome may be unknown;
+// running it again is always right.
+func RebuildDay(ctx context.Context, st Store, key store.DayKey, opts Options) (*Check, bool, error) {
 	fresh := rollup.NewDay(key.Site, key.Date)
 	for {
-		// The checkpoints are read after the rollup: whatever they cover that
-		// the rollup lacks is a fault of the rollup. Read before it, they
-		// would be behind for a rollup that is missing now, but was written
-		// and lost in between.
-		stored, rev, err := load(ctx, st, key)
+		check, err := examine(ctx, st, key, fresh)
 		if err != nil {
-			return Result{}, err
+			return nil, false, err
 		}
-		checkpoints, err := st.Checkpoints(ctx)
-		if err != nil {
-			return Result{}, fmt.Errorf("rebuild %s: read checkpoints: %w", key, err)
+		if replace, err := opts.verdict(check); !replace {
+			return check, false, err
 		}
-		target := store.CheckpointMarks(checkpoints)
-		if stored != nil {
-			target = target.Join(stored.Marks)
-		}
-		if err := store.FoldDay(ctx, st, fresh, target, zone); err != nil {
-			return Result{}, fmt.Errorf("rebuild %s: fold raw events: %w", key, err)
-		}
-		fresh.Compact(limits)
-		result := Result{Stored: stored, True: fresh}
-		switch {
-		case stored == nil && fresh.Events == 0 && rev == 0:
-			return result, nil // there is no such day
-		case stored != nil && len(stored.Diff(fresh)) == 0:
-			return result, nil
-		case stored != nil && fresh.Events < stored.Events && !force:
-			return result, fmt.Errorf("%s: stored are %d events, raw events give %d: %w", key, stored.Events, fresh.Events, ErrSmaller)
-		}
-		fresh.Rev = rev
-		if stored != nil {
+
+		// The tables in fresh stay whole for another round.
+		day := fresh.Clone()
+		day.Compact(opts.Limits)
+		day.Rev = check.rev
+		if stored := check.Stored; stored != nil {
 			// What was folded once must not be folded again, even if its raw
-			// events are gone.
-			fresh.Marks = fresh.Marks.Join(stored.Marks)
+			// event is gone.
+			day.Marks = day.Marks.Join(stored.Marks)
 		}
-		err = st.SwapDay(ctx, fresh)
+		err = st.SwapDay(ctx, day)
 		if err == nil {
-			result.Written = true
-			return result, nil
+			return check, true, nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
-			return Result{}, fmt.Errorf("rebuild %s: %w", key, err)
+			return nil, false, fmt.Errorf("write %s: %w", key, err)
 		}
 	}
 }
 
-// load gives the stored rollup, or nil if it is missing or damaged, and the
-// rev to replace it with.
-func load(ctx context.Context, st Store, key store.DayKey) (*rollup.Day, uint64, error) {
-	day, err := st.Day(ctx, key)
-	var damaged *store.DamagedError
+// verdict tells whether a rebuild should replace what is stored, and if not
+// by an error why, unless it is right as it is.
+func (o *Options) verdict(c *Check) (replace bool, err error) {
 	switch {
-	case err == nil:
-		return day, day.Rev, nil
-	case errors.Is(err, store.ErrNotFound):
-		return nil, 0, nil
-	case errors.As(err, &damaged):
-		return nil, damaged.Rev, nil
+	case c.State == OK:
+		return o.Exact && overflowed(c.Stored), nil
+	case o.Force:
+		return true, nil
+	case c.State == Partial:
+		return false, fmt.Errorf("%s: %w", c.Key, ErrPartial)
+	case c.Stored != nil && c.True.Events < c.Stored.Events:
+		return false, fmt.Errorf("%s has %d events and its raw events give %d: %w", c.Key, c.Stored.Events, c.True.Events, ErrSmaller)
 	}
-	return nil, 0, fmt.Errorf("rebuild %s: load: %w", key, err)
+	return true, nil
+}
+
+// overflowed tells whether some counts of a rollup's tables are not exact.
+func overflowed(day *rollup.Day) bool {
+	if day == nil {
+		return false
+	}
+	for i := range day.Tables {
+		if !day.Tables[i].RowsExact() {
+			return true
+		}
+	}
+	return false
 }

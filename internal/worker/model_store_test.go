@@ -237,6 +237,10 @@ func (s actorStore) ScanDay(_ context.Context, key store.DayKey, from, upTo roll
 	return nil
 }
 
+func (s actorStore) KeptSince(context.Context, string) (string, error) {
+	return "", s.a.call("kept since", func() error { return nil })
+}
+
 func (s actorStore) Checkpoints(context.Context) (checkpoints map[string]store.Checkpoint, err error) {
 	err = s.a.call("checkpoints", func() error {
 		checkpoints = maps.Clone(s.checkpoints)

@@ -138,7 +138,7 @@ func modelKey(n int) store.DayKey {
 func (w *world) startRebuild(n int) {
 	key := modelKey(n)
 	w.rebuild = newActor("rebuild of "+key.String(), func(a *actor) {
-		_, _ = reconcile.RebuildDay(context.Background(), actorStore{w.store, a}, key, rollup.DefaultLimits, false)
+		_, _, _ = reconcile.RebuildDay(context.Background(), actorStore{w.store, a}, key, reconcile.Options{Limits: rollup.DefaultLimits})
 	})
 }
 

@@ -370,8 +370,14 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 		s.checkpoint = checkpoints[s.name]
 		s.checkpoint.Stream = s.name
 	}
+	// A stream that nobody has worked on so far tells at once that it is
+	// empty: until it does, nobody knows as of when an answer is.
+	wait := readWait
+	if s.checkpoint.AsOf.IsZero() {
+		wait = 0
+	}
 	asked := time.Now().UTC()
-	entries, err := w.queue.Read(ctx, s.name, s.checkpoint.Position.Entry, w.opts.BatchEntries, w.opts.BatchBytes, readWait)
+	entries, err := w.queue.Read(ctx, s.name, s.checkpoint.Position.Entry, w.opts.BatchEntries, w.opts.BatchBytes, wait)
 	if err != nil {
 		return false, fmt.Errorf("read queue: %w", err)
 	}

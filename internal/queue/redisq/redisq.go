@@ -58,7 +58,7 @@ type Options struct {
 // Defaults of Options.
 const (
 	DefaultPrefix  = "daybook"
-	DefaultStreams = 8
+	DefaultStreams = 4
 )
 
 // How long Redis may take.

@@ -1,0 +1,69 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+)
+
+// Range is a set of days.
+type Range struct {
+	// Site is the days' site; "" is all sites.
+	Site string `json:"site,omitempty"`
+	// From and To bound the dates, both included; "" is no bound.
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
+
+// dayLister is what it takes to find days.
+type dayLister interface {
+	store.Inventory
+	EventDates(ctx context.Context, site, from, to string) ([]string, error)
+}
+
+// sitesAtOnce is how many sites are asked for at once.
+const sitesAtOnce = 1000
+
+// EachDay calls fn for each day of the range that has a rollup or raw events,
+// in the order of sites and dates. An error of fn ends it and is returned.
+func EachDay(ctx context.Context, st dayLister, r Range, fn func(store.DayKey) error) error {
+	if r.Site != "" {
+		return eachDate(ctx, st, r.Site, r, fn)
+	}
+	for after := ""; ; {
+		sites, err := st.Sites(ctx, after, sitesAtOnce)
+		if err != nil {
+			return fmt.Errorf("list sites: %w", err)
+		}
+		for _, site := range sites {
+			if err := eachDate(ctx, st, site, r, fn); err != nil {
+				return err
+			}
+		}
+		if len(sites) < sitesAtOnce {
+			return nil
+		}
+		after = sites[len(sites)-1]
+	}
+}
+
+func eachDate(ctx context.Context, st dayLister, site string, r Range, fn func(store.DayKey) error) error {
+	rollups, err := st.DayDates(ctx, site, r.From, r.To)
+	if err != nil {
+		return fmt.Errorf("list the rollups of %s: %w", site, err)
+	}
+	events, err := st.EventDates(ctx, site, r.From, r.To)
+	if err != nil {
+		return fmt.Errorf("list the days of %s: %w", site, err)
+	}
+	dates := append(rollups, events...)
+	slices.Sort(dates)
+	for _, date := range slices.Compact(dates) {
+		if err := fn(store.DayKey{Site: site, Date: date}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+)
+
+// Schedule says when reconciliation runs, in the five fields of cron, in UTC;
+// an empty one never runs.
+type Schedule struct {
+	// Check compares the totals of the days touched recently with their raw
+	// events.
+	Check string
+	// Nightly checks yesterday and a sample of older days in full, and makes
+	// the counts of yesterday's overflowed tables exact.
+	Nightly string
+}
+
+// Validate tells which schedule is wrong.
+func (s Schedule) Validate() error {
+	for name, spec := range map[string]string{"check": s.Check, "nightly": s.Nightly} {
+		if spec == "" {
+			continue
+		}
+		if _, err := cron.ParseStandard(spec); err != nil {
+			return fmt.Errorf("schedule of the %s reconciliation %q: %w; it has the five fields of cron, as */5 * * * *", name, spec, err)
+		}
+	}
+	return nil
+}
+
+const (
+	// recentDays is how many dates back from today a check goes, and one
+	// ahead, for sites ahead of UTC.
+	recentDays = 2
+	// sampleDays is how many older days a night checks.
+	sampleDays = 20
+	// keptJobs is how many records of reconciliations are kept.
+	keptJobs = 500
+)
+
+// Reconciler repairs rollups by itself, by schedule. Every worker process
+// runs one; for each run the first to write its record does it, and the
+// others leave it to that one. Start it once; Stop may be called at any time,
+// and again.
+type Reconciler struct {
+	runner  *Runner
+	tallies *tallies // of the check's goroutine: cron skips a run that would overlap
+	cron    *cron.Cron
+	log     *slog.Logger
+	ctx     context.Context
+	cancel  context.CancelFunc
+	stop    sync.Once
+}
+
+// NewReconciler makes a Reconciler; the schedule must be valid.
+func NewReconciler(runner *Runner, schedule Schedule, log *slog.Logger) (*Reconciler, error) {
+	r := &Reconciler{runner: runner, tallies: newTallies(runner.store), log: log}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.cron = cron.New(cron.WithLocation(time.UTC), cron.WithChain(cron.SkipIfStillRunning(cron.DiscardLogger)))
+	for _, run := range []struct {
+		kind, spec string
+		do         func(context.Context, *Job) error
+	}{
+		{KindCheck, schedule.Check, r.check},
+		{KindNightly, schedule.Nightly, r.nightly},
+	} {
+		if run.spec == "" {
+			continue
+		}
+		_, err := r.cron.AddFunc(run.spec, func() { r.run(run.kind, run.do) })
+		if err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Start begins to wait for the times of the schedule.
+func (r *Reconciler) Start() error {
+	r.cron.Start()
+	return nil
+}
+
+// Stop ends a run under way, which loses nothing but its work, and waits for
+// its end.
+func (r *Reconciler) Stop(ctx context.Context) error {
+	r.stop.Do(r.cancel)
+	select {
+	case <-r.cron.Stop().Done():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("reconciliation did not end: %w", ctx.Err())
+	}
+}
+
+// run does one run, unless another process does it or is still at the one
+// before.
+func (r *Reconciler) run(kind string, do func(context.Context, *Job) error) {
+	begun := r.runner.now()
+	log := r.log.With("kind", kind)
+	job, err := r.claim(r.ctx, kind, begun)
+	if err == nil && job != nil {
+		err = do(r.ctx, job)
+	}
+	switch {
+	case r.ctx.Err() != nil || errors.Is(err, store.ErrConflict):
+	case err != nil:
+		log.Warn("reconciliation failed", "error", err)
+	case job != nil:
+		log.Info("reconciled", "days", job.Finished, "events", job.Events, "faulty", job.Faulty, "rebuilt", job.Rebuilt,
+			"refused", job.Refused, "took", r.runner.now().Sub(begun).Round(time.Millisecond))
+	}
+	if err := r.prune(r.ctx); err != nil && r.ctx.Err() == nil {
+		log.Warn("old records of reconciliations not removed", "error", err)
+	}
+}
+
+// claim makes the record of the run of this minute; nil if another process
+// has made it, or is still at an earlier one.
+func (r *Reconciler) claim(ctx context.Context, kind string, now time.Time) (*Job, error) {
+	latest, err := r.runner.List(ctx, 1, kind)
+	if err != nil {
+		return nil, err
+	}
+	if len(latest) > 0 && latest[0].State == Running && now.Sub(latest[0].Updated) < StaleAfter {
+		return nil, nil
+	}
+	minute := now.UTC().Truncate(time.Minute)
+	job, err := r.runner.jobs.create(ctx, minute.Format("20060102T150405Z")+"-"+kind, kind, Spec{}, "schedule", now)
+	if errors.Is(err, store.ErrConflict) {
+		return nil, nil
+	}
+	return job, err
+}
+
+// check compares counts with counts, and rebuilds what is not right.
+func (r *Reconciler) check(ctx context.Context, job *Job) error {
+	today := r.runner.now().UTC()
+	job.Spec.From = today.AddDate(0, 0, -recentDays).Format(time.DateOnly)
+	job.Spec.To = today.AddDate(0, 0, 1).Format(time.DateOnly)
+	r.tallies.forget(func(key store.DayKey) bool { return key.Date >= job.Spec.From })
+
+	run := r.runner.start(job, nil)
+	return run.end(ctx, EachDay(ctx, r.runner.store, job.Spec.Range, func(key store.DayKey) error {
+		job.Days++
+		right, err := r.tallies.right(ctx, key)
+		if err != nil {
+			return err
+		}
+		if !right {
+			return run.day(ctx, key)
+		}
+		job.Finished++
+		return nil
+	}))
+}
+
+// nightly does yesterday, and then a sample of what is older.
+func (r *Reconciler) nightly(ctx context.Context, job *Job) error {
+	now := r.runner.now().UTC()
+	yesterday := now.AddDate(0, 0, -1).Format(time.DateOnly)
+	job.Spec = Spec{Range: Range{From: yesterday, To: yesterday}, Exact: true}
+	if err := r.runner.Run(ctx, job, 1, nil); err != nil {
+		return err
+	}
+	older := Spec{Range: Range{To: now.AddDate(0, 0, -2).Format(time.DateOnly)}, Sample: sampleDays}
+	sample, err := r.runner.jobs.create(ctx, newID(KindNightly, now), KindNightly, older, "schedule", now)
+	if err != nil {
+		return err
+	}
+	return r.runner.Run(ctx, sample, 1, nil)
+}
+
+// prune removes the oldest records of reconciliations.
+func (r *Reconciler) prune(ctx context.Context) error {
+	list, err := r.runner.List(ctx, 2*keptJobs, KindCheck, KindNightly)
+	if err != nil {
+		return err
+	}
+	for _, job := range list[min(len(list), keptJobs):] {
+		if err := r.runner.store.DropJob(ctx, job.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
