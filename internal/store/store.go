@@ -225,7 +225,9 @@ func (d *DeadLetter) Key() string { return d.Stream + "@" + d.Position.String() 
 // two hold the same one.
 //
 // A lease is alive while its term keeps changing. Whoever waits for it
-// watches the term on its own clock; no clocks are compared.
+// watches the term on its own clock; no clocks are compared. Where a store
+// belongs to one process at a time, leases end with that process: nobody has
+// to wait for the dead.
 type Leases interface {
 	// Leases lists all leases.
 	Leases(ctx context.Context) ([]Lease, error)

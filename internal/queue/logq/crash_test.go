@@ -5,9 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
 
+	"github.com/daybook-analytics/daybook/internal/pebbledb"
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -224,9 +229,8 @@ func TestDiskFull(t *testing.T) {
 	for _, step := range []struct {
 		avail uint64
 		ok    bool
-	}{{10 << 30, true}, {minFree - 1, false}, {minFree, true}} {
+	}{{10 << 30, true}, {pebbledb.MinFreeBytes - 1, false}, {pebbledb.MinFreeBytes, true}} {
 		fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: step.avail, TotalBytes: 20 << 30})
-		q.space.checked = time.Time{}
 		errs := q.Append(t.Context(), one)
 		if step.ok != (errs == nil) {
 			t.Fatalf("%d bytes free: %v", step.avail, errs)
@@ -237,63 +241,47 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
-// A log that cannot be written is an error of everything that writes, and
-// nothing that was confirmed is lost.
+// When the log cannot be written the process ends, and nothing that was
+// confirmed is lost. The test runs itself in another process for that.
 func TestLogFails(t *testing.T) {
-	for name, kinds := range map[string][]errorfs.OpKind{
-		"write": {errorfs.OpFileWrite},
-		"sync":  {errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo},
-	} {
-		t.Run(name, func(t *testing.T) {
-			mem := vfs.NewCrashableMem()
-			var failing bool
-			var mu sync.Mutex
-			q := open(t, errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				mu.Lock()
-				defer mu.Unlock()
-				for _, kind := range kinds {
-					if failing && op.Kind == kind && strings.HasSuffix(op.Path, ".log") {
-						return syscall.ENOSPC
-					}
-				}
-				return nil
-			})), Options{Streams: 1})
-			group := func(line string) []queue.Group {
-				return []queue.Group{{Stream: "1:0", Lines: []byte(line), Events: 1}}
+	const variable = "LOGQ_TEST_FAILING_DISK"
+	group := func(line string) []queue.Group {
+		return []queue.Group{{Stream: "1:0", Lines: []byte(line), Events: 1}}
+	}
+	if dir := os.Getenv(variable); dir != "" {
+		var failing atomic.Bool
+		q, err := Open(dir, Options{Streams: 1, FS: errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if failing.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				return syscall.EIO
 			}
-			if errs := q.Append(t.Context(), group("confirmed\n")); errs != nil {
-				t.Fatal(errs)
-			}
-			mu.Lock()
-			failing = true
-			mu.Unlock()
-			// Enough that the log's writer fills blocks after the error.
-			for range 5 {
-				errs := q.Append(t.Context(), group(strings.Repeat("x", 100_000)+"\n"))
-				if len(errs) != 1 || !errors.Is(errs[0], queue.ErrUnavailable) || !strings.Contains(errs[0].Error(), syscall.ENOSPC.Error()) {
-					t.Fatalf("errors %v", errs)
-				}
-			}
-			entries, err := q.Read(t.Context(), "1:0", rollup.EntryID{}, 10, 1000, 0)
-			if err != nil || len(entries) != 1 {
-				t.Fatalf("reading gives %v, %v", entries, err)
-			}
-			if err := q.Trim(t.Context(), "1:0", entries[0].ID); !errors.Is(err, queue.ErrUnavailable) {
-				t.Errorf("Trim: %v", err)
-			}
-			if _, err := q.OpenEpoch(t.Context(), 1); !errors.Is(err, queue.ErrUnavailable) {
-				t.Errorf("OpenEpoch: %v", err)
-			}
-			if err := q.Close(); err == nil {
-				t.Error("Close does not tell")
-			}
-
-			q = open(t, mem.CrashClone(vfs.CrashCloneCfg{}), Options{})
-			defer q.Close()
-			entries, err = q.Read(t.Context(), "1:0", rollup.EntryID{}, 10, 1000, 0)
-			if err != nil || len(entries) != 1 || string(entries[0].Lines) != "confirmed\n" {
-				t.Fatalf("after a restart: %v, %v", entries, err)
-			}
-		})
+			return nil
+		}))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if errs := q.Append(t.Context(), group("confirmed\n")); errs != nil {
+			t.Fatal(errs)
+		}
+		failing.Store(true)
+		t.Fatal("an append to a failing disk returned, with errors ", q.Append(t.Context(), group("lost\n")))
+	}
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestLogFails$")
+	cmd.Env = append(os.Environ(), variable+"="+dir)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "the queue cannot go on and the process ends") || strings.Contains(string(out), "an append") {
+		t.Fatalf("the process ended with %v and said:\n%s", err, out)
+	}
+	q, err := Open(dir, Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	entries, err := q.Read(t.Context(), "1:0", rollup.EntryID{}, 10, 1000, 0)
+	if err != nil || len(entries) != 1 || string(entries[0].Lines) != "confirmed\n" {
+		t.Fatalf("after a restart: %v, %v", entries, err)
+	}
+	if errs := q.Append(t.Context(), group("more\n")); errs != nil {
+		t.Fatal(errs)
 	}
 }

@@ -11,16 +11,10 @@
 // So reads end at the head of their stream (type stream), which moves only
 // after the sync.
 //
-// # When the disk fails
+// # When the disk is full or fails
 //
-// An append is refused while less than minFree of the disk is free, which
-// goes away by itself once there is room. If writing the log fails all the
-// same, Pebble (v2.1.7) cannot go on: it reports the error through Fatalf,
-// or panics in the writer, or, when it fails to change to a new log file,
-// ends the process. In the first two cases the queue keeps the error, gives
-// it from then on to everything that writes, and goes on reading; only a
-// restart makes it write again. In none of the cases is an acknowledged entry
-// lost.
+// An append is refused while the disk has no room. When the log cannot be
+// written all the same the process ends; package pebbledb says why.
 package logq
 
 import (
@@ -30,12 +24,12 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/daybook-analytics/daybook/internal/pebbledb"
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -45,8 +39,7 @@ type Options struct {
 	// Streams is the number of streams of the first epoch when the log is
 	// new, from 1 to queue.MaxStreams; 0 is DefaultStreams.
 	Streams int
-	// Logger gets what Pebble has to say from level Error on, and all of it
-	// if it takes level Debug; nil is slog.Default().
+	// Logger gets what Pebble has to say; nil is slog.Default().
 	Logger *slog.Logger
 	// FS is the file system; nil is that of the operating system.
 	FS vfs.FS
@@ -70,27 +63,15 @@ const (
 
 // Queue is the embedded queue. It implements queue.Queue.
 type Queue struct {
-	db     *pebble.DB
+	db     *pebbledb.DB
 	dir    string
-	fs     vfs.FS
 	now    func() time.Time
 	layout atomic.Pointer[queue.Layout]
-
-	// failure is the error after which nothing is written any more.
-	failure atomic.Pointer[error]
 
 	// writing is held during every write, up to and including its sync. One
 	// at a time is enough, because ingest gathers what waits into one append,
 	// and it keeps IDs, log and heads in one order.
 	writing sync.Mutex
-	// space remembers the last look at the disk. Protected by writing.
-	space struct {
-		checked time.Time
-		err     error
-	}
-	// wedged tells that Pebble panicked with its locks held, so that closing
-	// it would wait for ever. Protected by writing.
-	wedged bool
 
 	// mu protects streams and all that they hold. Only who holds writing
 	// changes them.
@@ -125,22 +106,14 @@ func Open(dir string, opts Options) (*Queue, error) {
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
-	if opts.FS == nil {
-		opts.FS = vfs.Default
-	}
 	if opts.now == nil {
 		opts.now = time.Now
 	}
-	q := &Queue{dir: dir, fs: opts.FS, now: opts.now, streams: map[string]*stream{}}
-	logger := &pebbleLogger{to: opts.Logger.With("queue", dir), fail: q.fail}
-
 	cache := pebble.NewCache(cacheSize)
 	defer cache.Unref()
 	pebbleOpts := &pebble.Options{
-		FS:                         markerFS{opts.FS},
+		FS:                         opts.FS,
 		Cache:                      cache,
-		Logger:                     logger,
-		FormatMajorVersion:         pebble.FormatNewest,
 		MemTableSize:               memTableSize,
 		MaxOpenFiles:               256,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
@@ -148,14 +121,11 @@ func Open(dir string, opts Options) (*Queue, error) {
 	// Lines shrink to a third at next to no cost, if they are written at all.
 	pebbleOpts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 
-	db, err := pebble.Open(dir, pebbleOpts)
-	switch {
-	case errors.Is(err, syscall.EAGAIN):
-		return nil, fmt.Errorf("queue in %s is in use by another process", dir)
-	case err != nil:
-		return nil, fmt.Errorf("opening the queue in %s: %w", dir, err)
+	db, err := pebbledb.Open("queue", dir, pebbleOpts, opts.Logger)
+	if err != nil {
+		return nil, err
 	}
-	q.db = db
+	q := &Queue{db: db, dir: dir, now: opts.now, streams: map[string]*stream{}}
 	if err := q.load(opts.Streams); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the queue in %s: %w", dir, err), db.Close())
 	}
@@ -261,6 +231,9 @@ func (q *Queue) OpenEpoch(ctx context.Context, streams int) (queue.Epoch, error)
 	epoch := queue.Epoch{Number: len(layout.Epochs) + 1, Streams: streams}
 	layout.Epochs = append(layout.Epochs, epoch)
 
+	if err := q.room(); err != nil {
+		return queue.Epoch{}, err
+	}
 	batch := q.db.NewBatch()
 	if err := batch.Set(layoutKey, encodeLayout(layout), nil); err != nil {
 		return queue.Epoch{}, err
@@ -312,15 +285,5 @@ func (q *Queue) Backlog(context.Context) ([]queue.Backlog, error) {
 	return backlog, nil
 }
 
-// Close implements queue.Queue. After a failure it gives that failure.
-func (q *Queue) Close() error {
-	q.writing.Lock()
-	defer q.writing.Unlock()
-	if q.wedged {
-		return *q.failure.Load()
-	}
-	if err := q.db.Close(); err != nil {
-		return fmt.Errorf("closing the queue in %s: %w", q.dir, err)
-	}
-	return nil
-}
+// Close implements queue.Queue.
+func (q *Queue) Close() error { return q.db.Close() }

@@ -104,16 +104,6 @@ func TestNextIDStaysWithinTheLimits(t *testing.T) {
 	}
 }
 
-func TestInUse(t *testing.T) {
-	fs := vfs.NewMem()
-	q := open(t, fs, Options{})
-	defer q.Close()
-	_, err := Open("q", Options{FS: fs})
-	if err == nil || err.Error() != "queue in q is in use by another process" {
-		t.Fatalf("error %v", err)
-	}
-}
-
 func TestNewerFormat(t *testing.T) {
 	fs := vfs.NewMem()
 	q := open(t, fs, Options{})

@@ -2,24 +2,13 @@ package logq
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/rollup"
 )
-
-// minFree is how many bytes of the disk must be free for an append. It leaves
-// room for what is in memory, for compactions, and for the store next to it
-// to work off what is queued.
-const minFree = 256 << 20
-
-// spaceInterval is how often the free space is looked at.
-const spaceInterval = time.Second
 
 // Append implements queue.Queue. It is one atomic batch, synced: either all
 // groups that it gives no error for are written, or none. Once it has begun
@@ -69,7 +58,7 @@ func (q *Queue) append(ctx context.Context, groups []queue.Group, errs []error) 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := q.checkSpace(); err != nil {
+	if err := q.room(); err != nil {
 		return nil, err
 	}
 	now := uint64(max(1, q.now().UnixMilli()))
@@ -117,17 +106,12 @@ func nextID(last rollup.EntryID, now uint64) rollup.EntryID {
 	}
 }
 
-// checkSpace tells whether the disk has room for an append.
-func (q *Queue) checkSpace() error {
-	if now := time.Now(); now.Sub(q.space.checked) >= spaceInterval {
-		q.space.checked, q.space.err = now, nil
-		// A file system that cannot tell is taken to have room.
-		if usage, err := q.fs.GetDiskUsage(q.dir); err == nil && usage.AvailBytes < minFree {
-			q.space.err = fmt.Errorf("%w: the disk of %s has %d MiB free, and %d MiB must stay free: make room there",
-				queue.ErrUnavailable, q.dir, usage.AvailBytes>>20, minFree>>20)
-		}
+// room tells whether the disk has room for a write.
+func (q *Queue) room() error {
+	if err := q.db.Room(); err != nil {
+		return fmt.Errorf("%w: %w", queue.ErrUnavailable, err)
 	}
-	return q.space.err
+	return nil
 }
 
 // Trim implements queue.Queue. It is not synced: after a power cut entries may
@@ -168,57 +152,11 @@ func (q *Queue) Trim(ctx context.Context, name string, through rollup.EntryID) e
 	return nil
 }
 
-// commit writes a batch. The caller holds q.writing. After its first error
-// nothing is written any more: see the package comment.
-func (q *Queue) commit(batch *pebble.Batch, opts *pebble.WriteOptions) (err error) {
-	if err := q.failure.Load(); err != nil {
-		return *err
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			q.wedged = true
-			q.fail(fmt.Errorf("writing the log: %v", p))
-			err = *q.failure.Load()
-		}
-	}()
+// commit writes a batch and closes it. The caller holds q.writing.
+func (q *Queue) commit(batch *pebble.Batch, opts *pebble.WriteOptions) error {
+	defer batch.Close()
 	if err := batch.Commit(opts); err != nil {
-		q.fail(err)
+		return fmt.Errorf("writing to the queue in %s: %w", q.dir, err)
 	}
-	// Pebble reports most errors to its logger alone.
-	if err := q.failure.Load(); err != nil {
-		return *err
-	}
-	return batch.Close()
-}
-
-// fail keeps the first error after which nothing can be written.
-func (q *Queue) fail(err error) {
-	err = fmt.Errorf("%w: the log in %s failed and takes nothing until a restart: %w", queue.ErrUnavailable, q.dir, err)
-	q.failure.CompareAndSwap(nil, &err)
-}
-
-// pebbleLogger passes on what Pebble logs.
-type pebbleLogger struct {
-	to   *slog.Logger
-	fail func(error)
-}
-
-// Infof implements pebble.Logger.
-func (l *pebbleLogger) Infof(format string, args ...any) {
-	if l.to.Enabled(context.Background(), slog.LevelDebug) {
-		l.to.Debug(fmt.Sprintf(format, args...))
-	}
-}
-
-// Errorf implements pebble.Logger.
-func (l *pebbleLogger) Errorf(format string, args ...any) {
-	l.to.Error(fmt.Sprintf(format, args...))
-}
-
-// Fatalf implements pebble.Logger. It returns, where Pebble expects that the
-// process ends: nothing is written after it.
-func (l *pebbleLogger) Fatalf(format string, args ...any) {
-	message := fmt.Sprintf(format, args...)
-	l.to.Error(message)
-	l.fail(errors.New(message))
+	return nil
 }

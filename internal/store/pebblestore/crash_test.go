@@ -122,20 +122,26 @@ func TestPowerCut(t *testing.T) {
 		}
 		cut := &powerCut{
 			fs: vfs.NewCrashableMem(),
-			at: rapid.Int64Range(1, 110).Draw(rt, "operation"),
+			at: rapid.Int64Range(1, 150).Draw(rt, "operation"),
 			config: vfs.CrashCloneCfg{
 				UnsyncedDataPercent: rapid.SampledFrom([]int{0, 50, 100}).Draw(rt, "unsynced data kept, percent"),
 				RNG:                 rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)),
 			},
 		}
-		s, err := Open("store", Options{FS: errorfs.Wrap(cut.fs, cut), CacheBytes: 1 << 20})
+		options := Options{FS: errorfs.Wrap(cut.fs, cut), CacheBytes: 1 << 20}
+		s, err := Open("store", options)
 		check(err)
 		steps := rapid.IntRange(1, 12).Draw(rt, "steps")
 		for n := 1; n <= steps; n++ {
 			check(crashStep(s, n))
 			cut.committed.Add(1)
-			if rapid.IntRange(0, 3).Draw(rt, "flush") == 0 {
+			switch rapid.SampledFrom([]string{"nothing", "flush", "reopen"}).Draw(rt, "and then") {
+			case "flush":
 				_, err := s.db.AsyncFlush()
+				check(err)
+			case "reopen":
+				check(s.Close())
+				s, err = Open("store", options)
 				check(err)
 			}
 		}
@@ -227,34 +233,33 @@ func wantSteps(s *Store, n int) error {
 	return nil
 }
 
-// fullDisk is a disk that is full as soon as it is told to be.
-type fullDisk struct{ full atomic.Bool }
-
-func (f *fullDisk) String() string { return "full disk" }
-
-func (f *fullDisk) MaybeError(op errorfs.Op) error {
-	if f.full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-		return syscall.ENOSPC
-	}
-	return nil
-}
-
 // TestFailedLogEndsProcess proves that a failed write of the log is never
-// answered as if it had been done: the process ends, and says what to do. It
-// runs itself in another process for that.
+// answered as if it had been done: the process ends, says what to do, and has
+// all that was committed when it starts again. It runs itself in another
+// process for that.
 func TestFailedLogEndsProcess(t *testing.T) {
-	const variable = "PEBBLESTORE_TEST_FULL_DISK"
-	if os.Getenv(variable) != "" {
-		disk := &fullDisk{}
-		s := open(t, "store", Options{FS: errorfs.Wrap(vfs.NewMem(), disk)})
+	const variable = "PEBBLESTORE_TEST_FAILING_DISK"
+	if dir := os.Getenv(variable); dir != "" {
+		var full atomic.Bool
+		s := open(t, dir, Options{FS: errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+				return syscall.ENOSPC
+			}
+			return nil
+		}))})
 		check(t, crashStep(s, 1))
-		disk.full.Store(true)
+		full.Store(true)
 		t.Fatal("a step was written to a full disk, with error ", crashStep(s, 2))
 	}
+	dir := t.TempDir()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestFailedLogEndsProcess$")
-	cmd.Env = append(os.Environ(), variable+"=1")
+	cmd.Env = append(os.Environ(), variable+"="+dir)
 	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "make room on the disk and start again") || strings.Contains(string(out), "a step was written") {
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "the store cannot go on and the process ends") || strings.Contains(string(out), "a step was written") {
 		t.Fatalf("the process ended with %v and said:\n%s", err, out)
 	}
+	s := open(t, dir, Options{})
+	defer s.Close()
+	check(t, wantSteps(s, 1))
+	check(t, crashStep(s, 2))
 }

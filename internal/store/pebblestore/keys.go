@@ -17,7 +17,6 @@ const (
 	keyRollup     = 'r' // site, date: rev, the encoded rollup.Day
 	keyCheckpoint = 'c' // stream: position, as-of time
 	keyDeadLetter = 'd' // store.DeadLetter.Key: time, reason, line
-	keyLease      = 'l' // name: term, owner
 	keySchema     = 'v' // nothing more: the schema version
 )
 

@@ -110,7 +110,6 @@ func TestStoredForm(t *testing.T) {
 	s := open(t, "store", Options{FS: vfs.NewMem()})
 	defer s.Close()
 	check(t, s.Migrate(t.Context(), func(int, string) {}))
-	check(t, s.SwapLease(t.Context(), store.Lease{Name: "1:0", Owner: "me"}))
 	e := store.Event{
 		Event: event.Event{ID: "id", Site: "a", Time: time.UnixMilli(7)},
 		Date:  "2026-11-24", Stream: "1:0",
@@ -141,7 +140,6 @@ func TestStoredForm(t *testing.T) {
 		"ra\x00\x01" + date:                      zeros + "\x01" + string(encoded),
 		"c1:0":                                   position + zeros + "\x09",
 		"d1:0@000000000000005-0000000000-000002": zeros + "\x08" + "\x03bad" + "line",
-		"l1:0":                                   zeros + "\x01" + "me",
 		"v":                                      zeros + "\x01",
 	}
 	check(t, s.scan(t.Context(), []byte{0}, []byte{0xff}, func(key, value []byte) error {

@@ -1,15 +1,13 @@
 package pebblestore
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/daybook-analytics/daybook/internal/pebbledb"
 )
 
 // Options are what may be chosen of a store; the zero value is good.
@@ -26,62 +24,28 @@ type Options struct {
 // DefaultCacheBytes is the default of Options.CacheBytes.
 const DefaultCacheBytes = 96 << 20
 
-// format is the version of Pebble's own files. It is raised on purpose and
-// not with the library, since an older program cannot open a newer format.
-const format = pebble.FormatValueSeparation
-
 // Open opens the store in a directory, which it makes when it is not there.
 // An empty directory is a store of schema version 0.
 func Open(dir string, opts Options) (*Store, error) {
-	fs := opts.FS
-	if fs == nil {
-		fs = vfs.Default
-	}
 	if opts.Logger == nil {
 		opts.Logger = slog.Default()
 	}
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = DefaultCacheBytes
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the store's directory: %w", err)
-	}
-	lock, err := pebble.LockDirectory(dir, fs)
+	db, err := pebbledb.Open("store", dir, pebbleOptions(opts), opts.Logger)
 	if err != nil {
-		return nil, lockError(dir, err)
+		return nil, err
 	}
-	// Open takes a reference of its own to the lock.
-	defer lock.Close()
-
-	options := pebbleOptions(opts)
-	options.Lock = lock
-	db, err := pebble.Open(dir, options)
-	if err != nil {
-		return nil, fmt.Errorf("opening the store in %s: %w", dir, err)
-	}
-	return &Store{db: db, fs: fs, dir: dir}, nil
-}
-
-// lockError says why the lock of a directory could not be taken. Besides
-// being held it can fail as any file can.
-func lockError(dir string, err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return fmt.Errorf("opening the store in %s: %w", dir, err)
-	}
-	return fmt.Errorf("the store in %s is in use by another daybook: stop that one or choose another directory (%w)", dir, err)
+	return &Store{db: db, dir: dir}, nil
 }
 
 // pebbleOptions are chosen for steps of some thousand events (two keys an
 // event) and rollups that are written again and again, in bounded memory.
 func pebbleOptions(opts Options) *pebble.Options {
-	logger := pebbleLogger{log: opts.Logger}
 	o := &pebble.Options{
-		FS:                 opts.FS, // nil: with a watch over slow disks
-		FormatMajorVersion: format,
-		CacheSize:          opts.CacheBytes,
-		Logger:             logger,
-		EventListener:      logger.events(),
+		FS:        opts.FS,
+		CacheSize: opts.CacheBytes,
 
 		// A rollup that is written again while the last one is in the same
 		// memtable costs no flush; two memtables are 64 MiB of the cache.
@@ -108,44 +72,4 @@ func pebbleOptions(opts Options) *pebble.Options {
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	return o
-}
-
-// pebbleLogger passes on what Pebble logs.
-type pebbleLogger struct{ log *slog.Logger }
-
-func (l pebbleLogger) Infof(format string, args ...any) {
-	l.log.Debug("pebble: " + fmt.Sprintf(format, args...))
-}
-
-func (l pebbleLogger) Errorf(format string, args ...any) {
-	l.log.Error("pebble: " + fmt.Sprintf(format, args...))
-}
-
-// Fatalf ends the process; see the package comment for why.
-func (l pebbleLogger) Fatalf(format string, args ...any) {
-	reason := fmt.Errorf(format, args...)
-	hint := "start again; nothing that was acknowledged is lost"
-	for _, arg := range args {
-		if err, ok := arg.(error); ok && errors.Is(err, syscall.ENOSPC) {
-			hint = "make room on the disk and start again; nothing that was acknowledged is lost"
-		}
-	}
-	l.log.Error("the store cannot go on and the process ends: "+hint, "err", reason)
-	os.Exit(1)
-}
-
-// events tells what an operator should know, and leaves out the rest.
-func (l pebbleLogger) events() *pebble.EventListener {
-	return &pebble.EventListener{
-		BackgroundError: func(err error) { l.log.Error("pebble: flush or compaction failed", "err", err) },
-		// Without this Pebble ends the process. The read that found it returns
-		// the error, and everything else can still be read.
-		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			l.log.Error("pebble: a file of the store is damaged", "path", info.Path, "err", info.Details)
-		},
-		DiskSlow: func(info pebble.DiskSlowInfo) { l.log.Warn("pebble: the disk is slow", "what", info.String()) },
-		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
-			l.log.Info("pebble: writing waits for flushes and compactions", "reason", info.Reason)
-		},
-	}
 }

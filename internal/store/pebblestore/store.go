@@ -11,17 +11,10 @@
 // rollup of a site takes the site, whoever writes the checkpoint of a stream
 // takes the stream.
 //
-// # When the disk is full or broken
+// # When the disk is full or fails
 //
-// Pebble cannot go on after a failed write of its log: what the failed sync
-// left on disk is not known, and only opening the store again finds out
-// (https://lwn.net/Articles/752063). It tells so by Logger.Fatalf, which must
-// not return. So there are two lines of defence. A write is refused with
-// store.ErrUnavailable while the disk has less than MinFreeBytes, before
-// Pebble gets to see it; reading goes on, and writing does as soon as there
-// is room again. When a write of the log or the manifest fails all the same,
-// the process logs why and exits with status 1: everything that was
-// acknowledged is on disk or in the queue, and the next start goes on there.
+// A write is refused while the disk has no room. When the log cannot be
+// written all the same the process ends; package pebbledb says why.
 //
 // The keys and values are described in docs/format/pebble.md.
 package pebblestore
@@ -35,48 +28,37 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/daybook-analytics/daybook/internal/pebbledb"
 	"github.com/daybook-analytics/daybook/internal/store"
 )
 
-// MinFreeBytes is what must be free on the disk for a write to be accepted:
-// enough for the memtables to be flushed and for small compactions.
-const MinFreeBytes = 256 << 20
-
 // Store is a store in a directory. It implements store.Store.
 type Store struct {
-	db  *pebble.DB
-	fs  vfs.FS
+	db  *pebbledb.DB
 	dir string
 
 	// sites are those that a step or SwapDay has to itself, streams those
 	// whose checkpoint is being written.
 	sites, streams busySet
-	// leases is held from reading a lease to writing it, deletion while dead
-	// letters are deleted, migration while migrating.
-	leases, deletion, migration sync.Mutex
+	leases         leases
+	// deletion is held while dead letters are deleted, migration while
+	// migrating.
+	deletion, migration sync.Mutex
 }
 
 var _ store.Store = (*Store)(nil)
 
 // Close releases the directory. No other method may be running, and every
 // step must have ended.
-func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("closing the store in %s: %w", s.dir, err)
-	}
-	return nil
-}
+func (s *Store) Close() error { return s.db.Close() }
 
 // write applies a batch, closes it, and returns when it is durable, or with
 // pebble.NoSync when it is visible.
 func (s *Store) write(batch *pebble.Batch, opts *pebble.WriteOptions) error {
 	defer batch.Close()
-	// Where the free space cannot be told, the write itself will tell.
-	if usage, err := s.fs.GetDiskUsage(s.dir); err == nil && usage.AvailBytes < MinFreeBytes {
-		return fmt.Errorf("%w: the disk of %s has %d MiB free, and writing needs %d MiB: make room there",
-			store.ErrUnavailable, s.dir, usage.AvailBytes>>20, MinFreeBytes>>20)
+	if err := s.db.Room(); err != nil {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	if err := batch.Commit(opts); err != nil {
 		return fmt.Errorf("writing to the store in %s: %w", s.dir, err)

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.uber.org/goleak"
 
 	"github.com/daybook-analytics/daybook/internal/pebbledb"
 	"github.com/daybook-analytics/daybook/internal/store"

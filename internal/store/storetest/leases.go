@@ -52,7 +52,11 @@ func (b Backend) testLeases(t *testing.T) {
 	wantLeases(t, lease("1:0", "", 4))
 
 	s = reopen()
-	wantLeases(t, lease("1:0", "", 4))
+	want := []store.Lease{lease("1:0", "", 4)}
+	if b.OneProcess {
+		want = nil
+	}
+	wantLeases(t, want...)
 	check(t, s.SwapLease(t.Context(), lease("1:1", "c", 0)))
-	wantLeases(t, lease("1:0", "", 4), lease("1:1", "c", 1))
+	wantLeases(t, append(want, lease("1:1", "c", 1))...)
 }

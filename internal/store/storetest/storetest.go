@@ -40,6 +40,10 @@ type Backend struct {
 	// Concurrent says that the backend judges conflicting writers rightly,
 	// as every backend for more than a test must.
 	Concurrent bool
+
+	// OneProcess says that a store belongs to one process at a time, so that
+	// leases end when it is closed or its process ends.
+	OneProcess bool
 }
 
 // Run runs the suite.
