@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // Operations is what operators' work needs of a store beside what the roles
 // need. All methods are safe for concurrent use, with workers at work.
@@ -25,10 +28,16 @@ type Inventory interface {
 
 // Retention tells which raw events are still there, and takes some away.
 //
-// Every method that takes events away first records which dates are not whole
-// any more, durably. So a day is never taken for whole that is not, wherever
-// it was stopped; the other way round is possible, and running it again mends
-// it.
+// Expire and EraseDays first record which dates are not whole any more,
+// durably, and only then take events away. So a day is never taken for whole
+// that is not, wherever they were stopped; the other way round is possible,
+// and running them again mends it. EraseUser records nothing: without an
+// erased user a day is as whole as it should be, and is to be rebuilt.
+//
+// Events that are not in the store yet, or come while a method is at work, may
+// stay; so do those that a worker inserts again after it was stopped before
+// its checkpoint. For one site, only one of the methods that take events away
+// may be at work at a time.
 type Retention interface {
 	// KeptSince gives the date from which on all raw events of a site are
 	// there; of the dates before it some or all may be gone. "" says that all
@@ -39,19 +48,28 @@ type Retention interface {
 	// one, with their IDs: an event that is sent again after that is a new
 	// one. KeptSince is at least that date from then on; it never moves back.
 	// It tells how many events it removed. It works in batches and ends with
-	// ctx; what it did until then stays done.
+	// ctx; what it did until then stays done. An empty date is an error.
 	Expire(ctx context.Context, site, before string) (removed int64, err error)
 
-	// EraseUser removes the raw events of one user of a site, before the
-	// given date or, if that is "", all, and tells how many it removed of
-	// which dates. The rollups still count them: the dates are to be rebuilt.
-	// After an error the dates are those of what was removed until then.
+	// EraseUser removes the raw events of one user of a site, with their IDs,
+	// with dates before the given one or, if that is "", all, and tells how
+	// many it removed of which dates. An empty user is an error: events
+	// without a user are nobody's. The rollups still count the events: the
+	// dates are to be rebuilt. After an error the dates are those of which
+	// something was or may have been removed until then; after a crash nobody
+	// knows them, and all dates of the site are to be compared.
 	EraseUser(ctx context.Context, site, user, before string) (removed map[string]int64, err error)
 
 	// EraseDays removes the raw events, their IDs and the rollups of a site
 	// with dates before the given one or, if that is "", all of the site and
 	// also what KeptSince knows of it. It tells how many raw events and
-	// rollups it removed.
+	// rollups it removed. A writer that still has one of the rollups finds a
+	// conflict.
+	//
+	// On the embedded store a step of a worker at the same time is wholly
+	// before or after it. On MongoDB the step may count an event in a new
+	// rollup of which the raw event is gone, or the other way round; comparing
+	// the dates afterwards finds it.
 	EraseDays(ctx context.Context, site, before string) (events, rollups int64, err error)
 }
 
@@ -76,6 +94,17 @@ type Job struct {
 	ID string
 	// Rev counts the writes.
 	Rev uint64
-	// Body is the job's contents, at most 1 MiB.
+	// Body is the job's contents, at most MaxJobBytes.
 	Body []byte
+}
+
+// MaxJobBytes is the longest Body of a job.
+const MaxJobBytes = 1 << 20
+
+// Validate tells what keeps SwapJob of any store from taking the job.
+func (j *Job) Validate() error {
+	if len(j.Body) > MaxJobBytes {
+		return fmt.Errorf("job %s has a body of %d bytes, and %d is the most", j.ID, len(j.Body), MaxJobBytes)
+	}
+	return nil
 }

@@ -32,6 +32,7 @@ type Store interface {
 	Days
 	Events
 	Leases
+	Operations
 
 	// Checkpoints gives the checkpoint of every stream that has one.
 	Checkpoints(ctx context.Context) (map[string]Checkpoint, error)

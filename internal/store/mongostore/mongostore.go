@@ -46,7 +46,7 @@ type Store struct {
 	client *mongo.Client
 	db     *mongo.Database
 
-	events, days, checkpoints, leases, deadLetters, schema *mongo.Collection
+	events, days, checkpoints, leases, deadLetters, schema, retention, jobs *mongo.Collection
 }
 
 var _ store.Store = (*Store)(nil)
@@ -99,6 +99,8 @@ func connect(ctx context.Context, c *options.ClientOptions, database string) (*S
 		leases:      db.Collection("leases"),
 		deadLetters: db.Collection("dead_letters"),
 		schema:      db.Collection("schema"),
+		retention:   db.Collection("retention"),
+		jobs:        db.Collection("jobs"),
 	}
 	if err := client.Ping(ctx, nil); err != nil {
 		return nil, errors.Join(explain(ctx, "connect to MongoDB", err), s.Close())

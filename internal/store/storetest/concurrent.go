@@ -296,7 +296,7 @@ func countOnce(ctx context.Context, s store.Store, stream string, n int, keys []
 				d = rollup.NewDay(key.Site, key.Date)
 			}
 			if !d.Marks.Covers(stream, at(n)) {
-				foldUpTo(d, stream, n)
+				foldAt(d, stream, n)
 				days = append(days, d)
 			}
 		}

@@ -24,16 +24,20 @@ func (b Backend) testModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		runs++
 		m := model{
-			s: s, atomic: b.Atomic, run: fmt.Sprint(runs),
+			s: s, atomic: b.Atomic, run: fmt.Sprintf("%06d", runs),
 			queue:       map[string]store.Event{},
 			events:      map[string]store.Event{},
 			days:        map[store.DayKey]*rollup.Day{},
 			checkpoints: map[string]rollup.Position{},
+			kept:        map[string]string{},
 		}
 		r.Repeat(map[string]func(*rapid.T){
-			"step":    m.step,
-			"swapDay": m.swapDay,
-			"":        m.compare,
+			"step":      m.step,
+			"swapDay":   m.swapDay,
+			"expire":    m.expire,
+			"eraseUser": m.eraseUser,
+			"eraseDays": m.eraseDays,
+			"":          m.compare,
 		})
 	})
 }
@@ -42,7 +46,9 @@ func (b Backend) testModel(t *testing.T) {
 type model struct {
 	s      store.Store
 	atomic bool
-	run    string
+	// run begins the names of all sites and streams of the run. It has always
+	// the same length, so that no other site sorts between those of a run.
+	run string
 
 	// queue is what stands in the streams, by stream and position; events is
 	// what of it is stored, by site and ID.
@@ -50,6 +56,8 @@ type model struct {
 
 	days        map[store.DayKey]*rollup.Day
 	checkpoints map[string]rollup.Position
+	// kept is the date of each site's KeptSince.
+	kept map[string]string
 }
 
 // Few of everything, so that the random choices often meet.
@@ -108,6 +116,7 @@ func (m *model) read(r *rapid.T, stream string, p rollup.Position) store.Event {
 	e, ok := m.queue[place]
 	if !ok {
 		e = newEvent(fmt.Sprint(rapid.IntRange(0, 9).Draw(r, "id")), 0)
+		e.User = drawUser(r)
 		e.Site, e.Stream, e.Date, e.Position = m.site(r), stream, drawDate(r), p
 		m.queue[place] = e
 	}
@@ -206,6 +215,7 @@ func (m *model) swapDay(r *rapid.T) {
 
 // compare reads the store in all ways.
 func (m *model) compare(r *rapid.T) {
+	m.compareInventory(r)
 	key := m.key(r)
 	d, err := m.s.Day(r.Context(), key)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -58,12 +58,22 @@ func Run(t *testing.T, b Backend) {
 	t.Run("DeadLetters", b.testDeadLetters)
 	t.Run("Leases", b.testLeases)
 	t.Run("Cancel", b.testCancel)
+	t.Run("Sites", b.testSites)
+	t.Run("DayDates", b.testDayDates)
+	t.Run("Expire", b.testExpire)
+	t.Run("EraseUser", b.testEraseUser)
+	t.Run("EraseDays", b.testEraseDays)
+	t.Run("RemovalCancelled", b.testRemovalCancelled)
+	t.Run("RemovalStopped", b.testRemovalStopped)
+	t.Run("Jobs", b.testJobs)
 	t.Run("Model", b.testModel)
 	if b.Atomic {
 		t.Run("Atomic", b.testAtomic)
 	}
 	if b.Concurrent {
 		t.Run("Concurrent", b.testConcurrent)
+		t.Run("ConcurrentJobs", b.testConcurrentJobs)
+		t.Run("RemovalLive", b.testRemovalLive)
 	}
 }
 
@@ -159,11 +169,16 @@ func newDay(key store.DayKey, stream string, n int) *rollup.Day {
 // foldUpTo folds the events of positions 1 to n that the day does not have.
 func foldUpTo(d *rollup.Day, stream string, n int) {
 	for i := 1; i <= n; i++ {
-		e := rollup.Event{Position: at(i), Hour: i % 24, User: fmt.Sprint("user ", i%7)}
-		e.Values[rollup.EventType] = rollup.PageView
-		e.Values[rollup.Path] = fmt.Sprint("/", i%5)
-		d.Fold(stream, []rollup.Event{e})
+		foldAt(d, stream, i)
 	}
+}
+
+// foldAt folds the event of the n-th position.
+func foldAt(d *rollup.Day, stream string, n int) {
+	e := rollup.Event{Position: at(n), Hour: n % 24, User: fmt.Sprint("user ", n%7)}
+	e.Values[rollup.EventType] = rollup.PageView
+	e.Values[rollup.Path] = fmt.Sprint("/", n%5)
+	d.Fold(stream, []rollup.Event{e})
 }
 
 // insert inserts events in a step of their own and gives the results.
