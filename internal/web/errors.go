@@ -112,6 +112,11 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		seconds := (a.RetryAfter + time.Second - 1) / time.Second
 		w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
 	}
+	if errors.As(err, new(*http.MaxBytesError)) {
+		// There is more of the request, which nobody wants to read. net/http
+		// would see to it, but does not know a writer that is wrapped.
+		w.Header().Set("Connection", "close")
+	}
 	WriteJSON(w, a.Status, a)
 }
 
