@@ -65,6 +65,15 @@ var fields = func() [numFields]rule {
 	return rules
 }()
 
+// FieldNames lists the fields of an event by their names in JSON.
+func FieldNames() []string {
+	names := make([]string, numFields)
+	for f, r := range fields {
+		names[f] = r.name
+	}
+	return names
+}
+
 // fieldNumbers finds a field by its name.
 var fieldNumbers = func() map[string]int {
 	numbers := make(map[string]int, numFields)

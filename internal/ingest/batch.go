@@ -29,6 +29,7 @@ type rejection struct {
 	// Index is the element of the array, or the line, counted from 0.
 	Index int `json:"index"`
 	*web.Error
+	reason string
 }
 
 // decodeMany decodes the body of POST /events.
@@ -81,13 +82,13 @@ func (in *Ingest) decodeLines(req *request) error {
 
 // reject puts away why an event was refused.
 func (req *request) reject(index int, err error) {
-	answer := &web.Error{Message: err.Error()}
+	answer, reason := &web.Error{Message: err.Error()}, badSyntax
 	if bad, ok := errors.AsType[*event.FieldError](err); ok {
-		answer = web.Invalid(bad.Field, bad.Value, bad.Problem, bad.Allowed)
+		answer, reason = web.Invalid(bad.Field, bad.Value, bad.Problem, bad.Allowed), bad.Field
 	} else {
 		answer.Message = "the line is " + answer.Message
 	}
-	req.rejected = append(req.rejected, rejection{Index: index, Error: answer})
+	req.rejected = append(req.rejected, rejection{Index: index, Error: answer, reason: reason})
 }
 
 func answerMany(w http.ResponseWriter, req *request) {

@@ -50,6 +50,7 @@ type committer struct {
 	maxPending int64
 	wait       time.Duration
 	outage     *outage
+	appended   func(events int, took time.Duration) // may be nil
 
 	// ctx is that of every Append; cancel is called when stopping takes too
 	// long.
@@ -104,9 +105,9 @@ type lineEnd struct {
 	end    int
 }
 
-func newCommitter(q queue.Queue, maxPending int64, wait time.Duration, outage *outage) *committer {
+func newCommitter(q queue.Queue, opts Options, outage *outage) *committer {
 	c := &committer{
-		queue: q, maxPending: maxPending, wait: wait, outage: outage,
+		queue: q, maxPending: opts.MaxPendingBytes, wait: opts.Wait, outage: outage, appended: opts.Appended,
 		ended: make(chan struct{}), open: newBatch(),
 	}
 	c.more = sync.NewCond(&c.mu)
@@ -229,7 +230,9 @@ func (c *committer) take() *batch {
 // write writes a batch and wakes all that wait for it.
 func (c *committer) write(b *batch) {
 	ctx, cancel := context.WithTimeout(c.ctx, appendTimeout)
+	begun := time.Now()
 	b.errs = c.queue.Append(ctx, b.groups)
+	took := time.Since(begun)
 	cancel()
 
 	c.mu.Lock()
@@ -237,6 +240,13 @@ func (c *committer) write(b *batch) {
 	c.mu.Unlock()
 	close(b.done)
 
+	if c.appended != nil {
+		events := 0
+		for _, g := range b.groups {
+			events += g.Events
+		}
+		c.appended(events, took)
+	}
 	c.outage.note(errors.Join(b.errs...))
 	if b.errs == nil {
 		// After an error a backend may still be at work on them.

@@ -28,7 +28,7 @@ func testLines(words ...string) *lines {
 }
 
 func testCommitter(q queue.Queue, maxPending int64) *committer {
-	return newCommitter(q, maxPending, defaultWait, &outage{what: "writing", log: slog.New(slog.DiscardHandler)})
+	return newCommitter(q, Options{MaxPendingBytes: maxPending, Wait: defaultWait}, &outage{what: "writing", log: slog.New(slog.DiscardHandler)})
 }
 
 // startCommitter makes a committer that runs until the end of the test.

@@ -63,15 +63,13 @@ func (in *Ingest) handler(e *endpoint) web.Handler {
 		req.lines.text, req.lines.ends, req.rejected = req.lines.text[:0], req.lines.ends[:0], req.rejected[:0]
 
 		if err := in.take(e, req, w, r); err != nil {
-			if isSenders(err) {
-				in.rejected.Add(1)
-			} else {
-				in.unavailable.Add(1)
-			}
+			in.refused(err)
 			return err
 		}
 		in.accepted.Add(uint64(len(req.lines.ends)))
-		in.rejected.Add(uint64(len(req.rejected)))
+		for _, r := range req.rejected {
+			in.rejected.add(r.reason)
+		}
 		e.answer(w, req)
 		return nil
 	}
@@ -105,14 +103,6 @@ func (in *Ingest) take(e *endpoint, req *request, w http.ResponseWriter, r *http
 		return nil
 	}
 	return in.committer.commit(&req.lines)
-}
-
-// isSenders tells whether an error is the fault of the request.
-func isSenders(err error) bool {
-	if answer, ok := errors.AsType[*web.Error](err); ok {
-		return answer.Status < http.StatusInternalServerError
-	}
-	return errors.As(err, new(*event.FieldError)) || errors.As(err, new(*http.MaxBytesError))
 }
 
 // mediaType gives the media type of the body if it is one of those allowed.

@@ -36,6 +36,10 @@ type Options struct {
 	// checked about once a second, so that they can be exceeded by what comes
 	// in that time.
 	MaxBacklogEvents, MaxBacklogBytes int64
+	// Appended, if set, is called after each write to the queue with the
+	// number of its events and how long it took, whether it was confirmed or
+	// not; never twice at once.
+	Appended func(events int, took time.Duration)
 }
 
 const (
@@ -65,7 +69,8 @@ type Ingest struct {
 	stopWatch  context.CancelFunc
 	lookOutage *outage
 
-	accepted, rejected, unavailable atomic.Uint64
+	accepted              atomic.Uint64
+	rejected, unavailable *tally
 }
 
 // New makes the role. It takes events between Start and Stop.
@@ -81,8 +86,11 @@ func New(q queue.Queue, opts Options, log *slog.Logger) *Ingest {
 		opts:       opts,
 		log:        log,
 		ids:        newIDs(),
-		committer:  newCommitter(q, opts.MaxPendingBytes, opts.Wait, &outage{what: "writing to the queue", log: log}),
+		committer:  newCommitter(q, opts, &outage{what: "writing to the queue", log: log}),
 		lookOutage: &outage{what: "looking at the queue", log: log},
+
+		rejected:    newRejected(),
+		unavailable: newUnavailable(),
 	}
 	in.watchCtx, in.stopWatch = context.WithCancel(context.Background())
 	in.one = endpoint{limit: maxEventBody, media: eventMedia, decode: in.decodeOne, answer: answerOne}
@@ -119,25 +127,4 @@ func (in *Ingest) Stop(ctx context.Context) error {
 	err := in.committer.stop(ctx)
 	in.watching.Wait()
 	return err
-}
-
-// Stats are counts since the process began.
-type Stats struct {
-	// Accepted counts the events that were confirmed to their sender.
-	Accepted uint64
-	// Rejected counts the events that were refused for what they are. A
-	// request that is refused as a whole counts as one.
-	Rejected uint64
-	// Unavailable counts the requests that were well-formed as far as they
-	// were read and could not be served, or not confirmed.
-	Unavailable uint64
-}
-
-// Stats gives the counts.
-func (in *Ingest) Stats() Stats {
-	return Stats{
-		Accepted:    in.accepted.Load(),
-		Rejected:    in.rejected.Load(),
-		Unavailable: in.unavailable.Load(),
-	}
 }

@@ -1,0 +1,141 @@
+package ingest
+
+import (
+	"errors"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// Stats are counts since the process began.
+type Stats struct {
+	// Accepted counts the events that were confirmed to their sender.
+	Accepted uint64
+	// Rejected counts, by reason, the events that were refused for what they
+	// are. A request that is refused as a whole counts as one.
+	Rejected Counts
+	// Unavailable counts, by reason, the requests that were well-formed as far
+	// as they were read and could not be served, or not confirmed.
+	Unavailable Counts
+}
+
+// Counts are counts by reason. Every reason that there is has one.
+type Counts map[string]uint64
+
+// Total is the sum.
+func (c Counts) Total() (n uint64) {
+	for _, count := range c {
+		n += count
+	}
+	return n
+}
+
+// Stats gives the counts. docs/metrics.md has the reasons.
+func (in *Ingest) Stats() Stats {
+	return Stats{
+		Accepted:    in.accepted.Load(),
+		Rejected:    in.rejected.counts(),
+		Unavailable: in.unavailable.counts(),
+	}
+}
+
+// tally counts by reason. The reasons are fixed, so that it needs no lock and
+// there are never more of them than can be watched.
+type tally struct{ byReason map[string]*atomic.Uint64 }
+
+// other is the reason that every tally has for what has no other.
+const other = "other"
+
+func newTally(reasons ...string) *tally {
+	t := &tally{make(map[string]*atomic.Uint64, len(reasons)+1)}
+	for _, reason := range append(reasons, other) {
+		t.byReason[reason] = new(atomic.Uint64)
+	}
+	return t
+}
+
+func (t *tally) add(reason string) {
+	count, ok := t.byReason[reason]
+	if !ok {
+		count = t.byReason[other]
+	}
+	count.Add(1)
+}
+
+func (t *tally) counts() Counts {
+	counts := make(Counts, len(t.byReason))
+	for reason, count := range t.byReason {
+		counts[reason] = count.Load()
+	}
+	return counts
+}
+
+// Reasons to reject an event or a body. An event that is rejected for one of
+// its fields has the name of that as the reason.
+const (
+	badEvent  = "event"      // no object, or too large
+	badBody   = "body"       // no array of events
+	badSyntax = "syntax"     // no JSON, no gzip, or not whole
+	badMedia  = "media_type" // another Content-Type or Content-Encoding
+	tooLarge  = "too_large"  // too many bytes, or events
+)
+
+// Reasons for which a request is answered with 503, or with 500 if it is other.
+const (
+	isStopping    = "stopping"
+	isBusy        = "busy"        // too much waits to be written
+	isFull        = "backlog"     // the queue holds more than it may
+	isUnconfirmed = "unconfirmed" // it may be written, or not
+	isQueue       = "queue"       // the queue cannot be reached
+)
+
+func newRejected() *tally {
+	return newTally(append(event.FieldNames(), badEvent, badBody, badSyntax, badMedia, tooLarge)...)
+}
+
+func newUnavailable() *tally {
+	return newTally(isStopping, isBusy, isFull, isUnconfirmed, isQueue)
+}
+
+// refused counts a request that is answered with err.
+func (in *Ingest) refused(err error) {
+	var (
+		answer *web.Error
+		field  *event.FieldError
+	)
+	switch {
+	case errors.As(err, &field):
+		in.rejected.add(field.Field)
+	case errors.As(err, new(*http.MaxBytesError)):
+		in.rejected.add(tooLarge)
+	case errors.Is(err, errStopping):
+		in.unavailable.add(isStopping)
+	case errors.Is(err, errBusy):
+		in.unavailable.add(isBusy)
+	case errors.Is(err, errBacklog):
+		in.unavailable.add(isFull)
+	case errors.As(err, &answer):
+		in.answered(answer.Status)
+	case errors.Is(err, queue.ErrUnavailable):
+		in.unavailable.add(isQueue)
+	default:
+		in.unavailable.add(other)
+	}
+}
+
+// answered counts a request whose reason is plain from its answer.
+func (in *Ingest) answered(status int) {
+	switch status {
+	case http.StatusBadRequest:
+		in.rejected.add(badSyntax)
+	case http.StatusRequestEntityTooLarge:
+		in.rejected.add(tooLarge)
+	case http.StatusUnsupportedMediaType:
+		in.rejected.add(badMedia)
+	default:
+		in.unavailable.add(isUnconfirmed)
+	}
+}
