@@ -8,9 +8,10 @@ import (
 // Difference is one reported value in which two Days differ.
 type Difference struct {
 	// Field is the value's name, for instance "total_views" or "path /pricing".
-	Field string
+	Field string `json:"field"`
 	// Stored is the first Day's value, True the second's.
-	Stored, True string
+	Stored string `json:"stored"`
+	True   string `json:"true"`
 }
 
 // Diff lists every reported value in which d differs from truth. Rev and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 )
@@ -15,6 +16,19 @@ type Range struct {
 	// From and To bound the dates, both included; "" is no bound.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
+}
+
+// Validate tells which date is wrong.
+func (r Range) Validate() error {
+	for _, bound := range []struct{ name, date string }{{"from", r.From}, {"to", r.To}} {
+		if _, err := time.Parse(time.DateOnly, bound.date); bound.date != "" && err != nil {
+			return fmt.Errorf("%s %q is not a date: it is one that exists, as YYYY-MM-DD", bound.name, bound.date)
+		}
+	}
+	if r.From != "" && r.To != "" && r.From > r.To {
+		return fmt.Errorf("from %s is later than to %s", r.From, r.To)
+	}
+	return nil
 }
 
 // dayLister is what it takes to find days.

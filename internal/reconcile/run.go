@@ -84,6 +84,18 @@ func (r *Runner) Cancel(ctx context.Context, id string) (*Job, error) {
 // Resume takes over a job that was stopped, failed, or has lost its process.
 // The job must then be run.
 func (r *Runner) Resume(ctx context.Context, id string) (*Job, error) {
+	return r.resume(ctx, id, r.now().Add(-StaleAfter))
+}
+
+// TakeOver resumes even a job with fresh news. It is for who knows that the
+// job has lost its process; if it has not, that process ends with it at its
+// next write.
+func (r *Runner) TakeOver(ctx context.Context, id string) (*Job, error) {
+	return r.resume(ctx, id, r.now())
+}
+
+// resume takes over a job; one that is running if its last news are older.
+func (r *Runner) resume(ctx context.Context, id string, older time.Time) (*Job, error) {
 	job, err := r.jobs.load(ctx, id)
 	if err != nil {
 		return nil, err
@@ -91,7 +103,7 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Job, error) {
 	switch {
 	case job.State == Done || job.State == Cancelled:
 		return nil, fmt.Errorf("job %s is %s: %w", id, job.State, ErrNotResumable)
-	case job.State == Running && r.now().Sub(job.Updated) < StaleAfter:
+	case job.State == Running && job.Updated.After(older):
 		return nil, fmt.Errorf("job %s is at work (last news %s ago; without news for %s it can be resumed): %w",
 			id, r.now().Sub(job.Updated).Round(time.Second), StaleAfter, ErrNotResumable)
 	}
@@ -105,7 +117,45 @@ func (r *Runner) Resume(ctx context.Context, id string) (*Job, error) {
 // Stopped; when days cannot be checked it leaves it Failed.
 func (r *Runner) Run(ctx context.Context, job *Job, parallel int, progress func(*Job)) error {
 	run := r.start(job, progress)
-	return run.end(ctx, run.all(ctx, max(1, min(parallel, MaxParallel))))
+	return run.end(ctx, run.alive(ctx, func(ctx context.Context) error {
+		return run.all(ctx, max(1, min(parallel, MaxParallel)))
+	}))
+}
+
+// newsEvery is the most time between two writes of a running job's record.
+const newsEvery = StaleAfter / 6
+
+// alive does the work of a run and writes the job's record meanwhile, because
+// a single day can take longer than StaleAfter. That is also how a run that
+// was cancelled or taken over notices it in the midst of a day.
+func (r *run) alive(ctx context.Context, work func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var news sync.WaitGroup
+	news.Go(func() {
+		ticker := time.NewTicker(newsEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			r.mu.Lock()
+			err := r.save(ctx)
+			r.mu.Unlock()
+			if errors.Is(err, store.ErrConflict) {
+				cancel(err)
+			}
+			// Another error need not last, and if it does the work has it too.
+		}
+	})
+	err := work(ctx)
+	cancel(err)
+	news.Wait()
+	if cause := context.Cause(ctx); errors.Is(cause, store.ErrConflict) {
+		return cause
+	}
+	return err
 }
 
 // start makes a run of a job.
@@ -171,17 +221,8 @@ type pendingDay struct {
 
 // all does all days that are not finished.
 func (r *run) all(ctx context.Context, parallel int) error {
-	if r.job.Days == 0 {
-		if err := EachDay(ctx, r.store, r.job.Spec.Range, func(store.DayKey) error { r.job.Days++; return nil }); err != nil {
-			return err
-		}
-		r.job.Population = r.job.Days
-		if n := r.job.Spec.Sample; n > 0 {
-			r.job.Days = min(n, r.job.Days)
-		}
-		if err := r.save(ctx); err != nil {
-			return err
-		}
+	if err := r.count(ctx); err != nil {
+		return err
 	}
 	finished := make(map[store.DayKey]bool)
 	for _, key := range r.job.Ahead {
@@ -214,6 +255,24 @@ func (r *run) all(ctx context.Context, parallel int) error {
 		return groupErr
 	}
 	return err
+}
+
+// count counts the days that there are to do, unless that is done.
+func (r *run) count(ctx context.Context) error {
+	if r.job.Days > 0 {
+		return nil
+	}
+	days := 0
+	if err := EachDay(ctx, r.store, r.job.Spec.Range, func(store.DayKey) error { days++; return nil }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.job.Days, r.job.Population = days, days
+	if n := r.job.Spec.Sample; n > 0 {
+		r.job.Days = min(n, days)
+	}
+	return r.save(ctx)
 }
 
 // compareKeys orders days as EachDay does.

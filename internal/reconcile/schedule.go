@@ -150,18 +150,29 @@ func (r *Reconciler) check(ctx context.Context, job *Job) error {
 	r.tallies.forget(func(key store.DayKey) bool { return key.Date >= job.Spec.From })
 
 	run := r.runner.start(job, nil)
-	return run.end(ctx, EachDay(ctx, r.runner.store, job.Spec.Range, func(key store.DayKey) error {
-		job.Days++
-		right, err := r.tallies.right(ctx, key)
-		if err != nil {
-			return err
-		}
-		if !right {
-			return run.day(ctx, key)
-		}
-		job.Finished++
-		return nil
+	return run.end(ctx, run.alive(ctx, func(ctx context.Context) error {
+		return EachDay(ctx, r.runner.store, job.Spec.Range, func(key store.DayKey) error {
+			right, err := r.tallies.right(ctx, key)
+			if err != nil {
+				return err
+			}
+			run.seen(right)
+			if !right {
+				return run.day(ctx, key)
+			}
+			return nil
+		})
 	}))
+}
+
+// seen counts a day that was looked at, and whether that is all.
+func (r *run) seen(finished bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.job.Days++
+	if finished {
+		r.job.Finished++
+	}
 }
 
 // nightly does yesterday, and then a sample of what is older.
