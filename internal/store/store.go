@@ -85,9 +85,9 @@ func (e *DamagedError) Unwrap() error { return e.Err }
 
 // DayKey names the rollup of one site on one date.
 type DayKey struct {
-	Site string
+	Site string `json:"site"`
 	// Date is YYYY-MM-DD.
-	Date string
+	Date string `json:"date"`
 }
 
 // String gives the key as it stands in the store: "site|YYYY-MM-DD".
