@@ -17,6 +17,8 @@ const (
 	keyRollup     = 'r' // site, date: rev, the encoded rollup.Day
 	keyCheckpoint = 'c' // stream: position, as-of time
 	keyDeadLetter = 'd' // store.DeadLetter.Key: time, reason, line
+	keyKept       = 'k' // site, as it is: date of store.Retention.KeptSince
+	keyJob        = 'j' // store.Job.ID: rev, body
 	keySchema     = 'v' // nothing more: the schema version
 )
 

@@ -43,8 +43,8 @@ type Store struct {
 	sites, streams busySet
 	leases         leases
 	// deletion is held while dead letters are deleted, migration while
-	// migrating.
-	deletion, migration sync.Mutex
+	// migrating, jobs from reading a job to writing it.
+	deletion, migration, jobs sync.Mutex
 }
 
 var _ store.Store = (*Store)(nil)
