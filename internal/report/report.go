@@ -29,6 +29,9 @@ type Options struct {
 	RawScanEvents int
 	// RawScanTime is the most time that one scan takes, 10 s by default.
 	RawScanTime time.Duration
+	// Scanned, if set, is called after each scan with how long it read,
+	// however it ended; by several goroutines at once.
+	Scanned func(took time.Duration)
 }
 
 // requestTime is the most that one answer takes. It is longer than any raw
@@ -65,6 +68,9 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 func (r *Report) Register(rt *web.Router) {
 	rt.Handle("/stats", web.Methods{http.MethodGet: r.stats})
 }
+
+// RawScans tells of the raw scans so far.
+func (r *Report) RawScans() ScanStats { return r.scans.stats() }
 
 // Stats is the answer of GET /stats; docs/api.md has the meaning of its
 // fields.

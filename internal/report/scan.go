@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/store"
@@ -33,6 +34,9 @@ type scans struct {
 	log   *slog.Logger
 	// slots holds a value for each scan that is reading.
 	slots chan struct{}
+
+	started                         atomic.Uint64
+	tooMany, tooManyEvents, tooLong atomic.Uint64 // those refused
 
 	mu      sync.Mutex
 	running map[store.DayKey]*scan // protected by mu
@@ -120,10 +124,16 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-wait.C:
+		s.tooMany.Add(1)
 		return nil, refused(key, 2*time.Second, nil,
 			"and %d other days are being counted from their raw events, which is the most at once; try again soon", s.opts.RawScans)
 	}
 
+	s.started.Add(1)
+	if s.opts.Scanned != nil {
+		begun := time.Now()
+		defer func() { s.opts.Scanned(time.Since(begun)) }()
+	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.RawScanTime)
 	defer cancel()
 	day := rollup.NewDay(key.Site, key.Date)
@@ -132,15 +142,36 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 	err := store.FoldDay(ctx, events, day, nil, time.UTC)
 	switch {
 	case errors.Is(err, errTooMany):
+		s.tooManyEvents.Add(1)
 		return nil, refused(key, time.Minute, nil,
 			"and more than %d raw events, too many to count for an answer; `daybook rebuild` restores the rollup", s.opts.RawScanEvents)
 	case errors.Is(err, context.DeadlineExceeded):
+		s.tooLong.Add(1)
 		return nil, refused(key, time.Minute, err,
 			"and its raw events could not be counted within %s; `daybook rebuild` restores the rollup", s.opts.RawScanTime)
 	case err != nil:
 		return nil, err
 	}
 	return day, s.warn(ctx, day, damage)
+}
+
+// ScanStats tells of the raw scans since the process began.
+type ScanStats struct {
+	// Running is how many are reading now, Started how many ever were.
+	Running int
+	Started uint64
+	// RefusedBusy counts those that found too many others running,
+	// RefusedEvents and RefusedTime those that were ended because the day has
+	// too many events or took too long. A scan is counted once, for however
+	// many requests it was.
+	RefusedBusy, RefusedEvents, RefusedTime uint64
+}
+
+func (s *scans) stats() ScanStats {
+	return ScanStats{
+		Running: len(s.slots), Started: s.started.Load(),
+		RefusedBusy: s.tooMany.Load(), RefusedEvents: s.tooManyEvents.Load(), RefusedTime: s.tooLong.Load(),
+	}
 }
 
 // warn tells operators of a rollup that should be there. One that is missing
