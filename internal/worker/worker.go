@@ -49,6 +49,10 @@ type Options struct {
 	// LeaseTime is after how long without a sign of life a worker is taken
 	// for dead: 5 s by default.
 	LeaseTime time.Duration
+	// Stepped, if set, is called after each committed step with its entries,
+	// which it must not keep, and how long it took; for several streams at
+	// once.
+	Stepped func(entries []queue.Entry, took time.Duration)
 }
 
 func (o Options) withDefaults() Options {
@@ -381,6 +385,7 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read queue: %w", err)
 	}
+	begun := time.Now()
 	if len(entries) == 0 {
 		err = s.idle(w.working, asked)
 	} else {
@@ -388,6 +393,9 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 	}
 	if err != nil {
 		return false, err
+	}
+	if len(entries) > 0 && w.opts.Stepped != nil {
+		w.opts.Stepped(entries, time.Since(begun))
 	}
 	size := 0
 	for _, entry := range entries {
