@@ -34,6 +34,7 @@ type Repairs struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	worker sync.WaitGroup
+	stats  counters
 
 	mu sync.Mutex
 	// taken has each day that waits, and when each one was last taken in that
@@ -114,6 +115,9 @@ func (r *Repairs) Stop(ctx context.Context) error {
 func (r *Repairs) repair(key store.DayKey) {
 	log := r.log.With("site", key.Site, "date", key.Date)
 	check, rebuilt, err := RebuildDay(r.ctx, r.store, key, r.opts)
+	if check != nil {
+		r.stats.found(KindRepair, check.State, rebuilt, err != nil)
+	}
 	switch {
 	case r.ctx.Err() != nil:
 	case refused(err):

@@ -31,6 +31,7 @@ type Runner struct {
 	limits rollup.Limits
 	log    *slog.Logger
 	now    func() time.Time
+	stats  counters
 }
 
 // NewRunner makes a Runner that bounds the rollups that it writes.
@@ -314,6 +315,7 @@ func (r *run) day(ctx context.Context, key store.DayKey) error {
 	if err != nil {
 		job.Refused++
 	}
+	r.stats.found(job.Kind, check.State, rebuilt && !spec.DryRun, err != nil)
 	if (check.State != OK || rebuilt) && len(job.Findings) < maxFindings {
 		job.Findings = append(job.Findings, finding(check, rebuilt && !spec.DryRun, err))
 	}

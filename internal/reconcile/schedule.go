@@ -114,8 +114,10 @@ func (r *Reconciler) run(kind string, do func(context.Context, *Job) error) {
 	switch {
 	case r.ctx.Err() != nil || errors.Is(err, store.ErrConflict):
 	case err != nil:
+		r.runner.stats.failed(kind)
 		log.Warn("reconciliation failed", "error", err)
 	case job != nil:
+		r.runner.stats.succeeded(kind, r.runner.now())
 		log.Info("reconciled", "days", job.Finished, "events", job.Events, "faulty", job.Faulty, "rebuilt", job.Rebuilt,
 			"refused", job.Refused, "took", r.runner.now().Sub(begun).Round(time.Millisecond))
 	}
@@ -172,6 +174,7 @@ func (r *run) seen(finished bool) {
 	r.job.Days++
 	if finished {
 		r.job.Finished++
+		r.stats.found(r.job.Kind, OK, false, false)
 	}
 }
 
