@@ -91,17 +91,16 @@ func (req *request) reject(index int, err error) {
 	req.rejected = append(req.rejected, rejection{Index: index, Error: answer, reason: reason})
 }
 
-func answerMany(w http.ResponseWriter, req *request) {
+func answerMany(w http.ResponseWriter, accepted int, rejected []rejection) {
 	status := http.StatusAccepted
-	if len(req.lines.ends) == 0 && len(req.rejected) > 0 {
+	if accepted == 0 && len(rejected) > 0 {
 		status = http.StatusUnprocessableEntity
 	}
-	if req.rejected == nil {
-		req.rejected = []rejection{} // an empty list, not null
+	if rejected == nil {
+		rejected = []rejection{} // an empty list, not null
 	}
 	web.WriteJSON(w, status, struct {
 		Accepted int         `json:"accepted"`
 		Rejected []rejection `json:"rejected"`
-	}{len(req.lines.ends), req.rejected})
-	clear(req.rejected)
+	}{accepted, rejected})
 }

@@ -79,7 +79,7 @@ func BenchmarkHandler(b *testing.B) {
 func BenchmarkHTTP(b *testing.B) {
 	bare := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		answerOne(w, nil)
+		answerOne(w, 1, nil)
 	})
 	role := func(b *testing.B, q queue.Queue) http.Handler {
 		_, rt := start(b, q, Options{})

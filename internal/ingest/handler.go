@@ -24,6 +24,8 @@ const (
 	// endpoint may take at a time. It is counted as they are read, so that
 	// slow senders hold no more than they sent.
 	maxHeldBytes = 32 << 20
+	// maxKeptBytes is the most that a request may take to be used again.
+	maxKeptBytes = 2 * event.MaxBytes
 	// minRead is how much room a body has at least when it is read on.
 	minRead = 512
 )
@@ -35,14 +37,14 @@ type endpoint struct {
 	// decode decodes the body, whose media type it is given, into the
 	// request's lines and rejections.
 	decode func(req *request, media string) error
-	answer func(w http.ResponseWriter, req *request)
+	answer func(w http.ResponseWriter, accepted int, rejected []rejection)
 
 	pool sync.Pool    // of *request
 	held atomic.Int64 // bytes of bodies
 }
 
-// request is what it takes to handle one request; it is used again for later
-// ones of the same endpoint.
+// request is what it takes to handle one request up to its answer; it is used
+// again for later ones of the same endpoint.
 type request struct {
 	body     []byte
 	gzip     gzip.Reader
@@ -52,57 +54,73 @@ type request struct {
 	rejected []rejection
 }
 
+// get gives a request that is empty.
+func (e *endpoint) get() *request {
+	req, _ := e.pool.Get().(*request)
+	if req == nil {
+		req = new(request)
+	}
+	req.lines.text, req.lines.ends, req.rejected = req.lines.text[:0], req.lines.ends[:0], nil
+	return req
+}
+
+// put keeps a request for later ones unless it is large: with one that sends
+// slowly it would take memory that is not counted as held.
+func (e *endpoint) put(req *request) {
+	if cap(req.body)+cap(req.lines.text) <= maxKeptBytes {
+		e.pool.Put(req)
+	}
+}
+
 // handler takes a request from its first byte to its answer.
 func (in *Ingest) handler(e *endpoint) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		req, _ := e.pool.Get().(*request)
-		if req == nil {
-			req = new(request)
-		}
-		defer e.pool.Put(req)
-		req.lines.text, req.lines.ends, req.rejected = req.lines.text[:0], req.lines.ends[:0], req.rejected[:0]
-
-		if err := in.take(e, req, w, r); err != nil {
+		accepted, rejected, err := in.take(e, w, r)
+		if err != nil {
 			in.refused(err)
 			return err
 		}
-		in.accepted.Add(uint64(len(req.lines.ends)))
-		for _, r := range req.rejected {
+		in.accepted.Add(uint64(accepted))
+		for _, r := range rejected {
 			in.rejected.add(r.reason)
 		}
-		e.answer(w, req)
+		e.answer(w, accepted, rejected)
 		return nil
 	}
 }
 
-// take reads and decodes a request and commits its events.
-func (in *Ingest) take(e *endpoint, req *request, w http.ResponseWriter, r *http.Request) error {
+// take reads and decodes a request and commits its events. It gives how many
+// those are, and why others were refused; nothing else of the request is left
+// while a slow client reads the answer.
+func (in *Ingest) take(e *endpoint, w http.ResponseWriter, r *http.Request) (accepted int, rejected []rejection, err error) {
 	streams := in.streams.Load()
 	switch {
 	case in.stopping.Load():
-		return errStopping
+		return 0, nil, errStopping
 	case in.full.Load():
-		return errBacklog
+		return 0, nil, errBacklog
 	case streams == nil:
-		return queue.ErrUnavailable
+		return 0, nil, queue.ErrUnavailable
 	}
-	req.streams = *streams
 	media, err := mediaType(r, e.media)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
+	req := e.get()
+	defer e.put(req)
+	req.streams = *streams
 	held, err := e.read(req, w, r)
 	defer e.held.Add(-held)
 	if err != nil {
-		return err
+		return 0, nil, err
 	}
 	if err := e.decode(req, media); err != nil {
-		return err
+		return 0, nil, err
 	}
-	if len(req.lines.ends) == 0 {
-		return nil
+	if len(req.lines.ends) > 0 {
+		err = in.committer.commit(&req.lines)
 	}
-	return in.committer.commit(&req.lines)
+	return len(req.lines.ends), req.rejected, err
 }
 
 // mediaType gives the media type of the body if it is one of those allowed.
@@ -209,7 +227,7 @@ func notJSON(err error) error {
 // acceptedAnswer is the body of the answer to one event.
 var acceptedAnswer = []byte(`{"status":"accepted"}` + "\n")
 
-func answerOne(w http.ResponseWriter, _ *request) {
+func answerOne(w http.ResponseWriter, _ int, _ []rejection) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
