@@ -136,6 +136,7 @@ type modelStore struct {
 	days        map[store.DayKey][]byte
 	checkpoints map[string]store.Checkpoint
 	letters     map[string]store.DeadLetter
+	kept        map[string]string
 	busy        map[string]*actor // the site's owner, when steps are atomic
 	poison      string            // events of this type are refused
 }
@@ -237,8 +238,36 @@ func (s actorStore) ScanDay(_ context.Context, key store.DayKey, from, upTo roll
 	return nil
 }
 
-func (s actorStore) KeptSince(context.Context, string) (string, error) {
-	return "", s.a.call("kept since", func() error { return nil })
+func (s actorStore) KeptSince(_ context.Context, site string) (kept string, err error) {
+	err = s.a.call("kept since", func() error {
+		kept = s.kept[site]
+		return nil
+	})
+	return kept, err
+}
+
+// expire first tells which raw events are kept and then removes the others, in
+// two batches.
+func (s actorStore) expire(site, before string) error {
+	change := func(name string, effect func()) error {
+		s.own(map[string]bool{site: true})
+		defer s.disown()
+		return s.a.call(name, func() error { effect(); return nil })
+	}
+	if err := change("kept since "+before, func() { s.kept[site] = before }); err != nil {
+		return err
+	}
+	for batch := range 2 {
+		err := change("remove raw events", func() {
+			maps.DeleteFunc(s.events, func(_ string, e store.Event) bool {
+				return e.Site == site && e.Date < before && (batch == 1 || e.Position.Line == 0)
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s actorStore) Checkpoints(context.Context) (checkpoints map[string]store.Checkpoint, err error) {

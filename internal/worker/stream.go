@@ -53,11 +53,24 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	step := s.store.Begin()
 	defer step.Discard()
 
+	kept, err := s.keptSince(ctx, events)
+	if err != nil {
+		return err
+	}
+	events, expired, err := s.sift(ctx, step, events, kept)
+	if err != nil {
+		return err
+	}
+	letters = append(letters, expired...)
+
 	byDay := map[store.DayKey][]int{}
 	if len(events) > 0 {
 		outcomes, err := step.Insert(ctx, events)
 		if err != nil {
 			return fmt.Errorf("insert %d raw events: %w", len(events), err)
+		}
+		if err := s.stillKept(ctx, events, kept); err != nil {
+			return err
 		}
 		for i, outcome := range outcomes {
 			switch e := &events[i]; outcome.Result {

@@ -28,6 +28,7 @@ type Store interface {
 	store.Leases
 	Begin() store.Step
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
+	KeptSince(ctx context.Context, site string) (string, error)
 }
 
 // Options are a worker's settings. The zero value of each is its default.
