@@ -18,7 +18,7 @@ import (
 // or is taken for new. So the directory is synced before a marker changes.
 //
 // Failures: when its log fails, Pebble calls Logger.Fatalf, or panics in the
-// writer with its locks held (which a HTTP server would catch, and go on with
+// writer with its locks held (which an HTTP server would catch, and go on with
 // a database that waits for ever), or crashes with a fatal error of the Go
 // runtime, all depending on where it notices. So the process is ended here,
 // before Pebble hears of the failure.
