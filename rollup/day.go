@@ -120,10 +120,13 @@ type Limits struct {
 // DefaultLimits keeps a stored Day under 1 MiB whatever the traffic.
 var DefaultLimits = Limits{Keys: 2000, Bytes: 900 << 10}
 
+// MaxKeys is the highest allowed bound of keys.
+const MaxKeys = 10_000
+
 // Validate tells what is wrong with the limits.
 func (l Limits) Validate() error {
-	if l.Keys < 100 || l.Keys > 10_000 {
-		return fmt.Errorf("%d keys a table: allowed are 100 to 10000", l.Keys)
+	if l.Keys < 100 || l.Keys > MaxKeys {
+		return fmt.Errorf("%d keys a table: allowed are 100 to %d", l.Keys, MaxKeys)
 	}
 	if l.Bytes < 64<<10 || l.Bytes > 8<<20 {
 		return fmt.Errorf("%d bytes of tables: allowed are 65536 to 8388608", l.Bytes)

@@ -25,6 +25,10 @@ type cli struct {
 	Import      importCmd      `cmd:"" help:"Send access logs or events from files to a running server."`
 	DeadLetters deadLettersCmd `cmd:"" name:"deadletters" help:"Look after events that could not be decoded or stored."`
 	Streams     streamsCmd     `cmd:"" help:"Look after the queue's streams."`
+	Status      statusCmd      `cmd:"" help:"Show how everything stands: streams, backlog, dead letters, reconciliation, jobs."`
+	Verify      verifyCmd      `cmd:"" help:"Compare rollups with their raw events. Exit code 0: right, 1: some are not, 2: not all could be checked."`
+	Rebuild     rebuildCmd     `cmd:"" help:"Restore rollups from their raw events where they are not right."`
+	Jobs        jobsCmd        `cmd:"" help:"Look after rebuild jobs and runs of the scheduled reconciliation."`
 	Loadgen     loadgenCmd     `cmd:"" help:"Send synthetic traffic to a running server, and check what it counted."`
 
 	Version kong.VersionFlag `env:"-" help:"Print the version and quit."`

@@ -30,21 +30,25 @@ func (c *streamsListCmd) Run(env *env) error {
 		if c.JSON {
 			return printJSON(env, streams)
 		}
-		table := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "EPOCH\tSTREAM\tENTRIES\tEVENTS\tBYTES\tOLDEST\tCHECKPOINT\tAS OF\tOWNER")
-		for _, s := range streams {
-			oldest, asOf := "-", "-"
-			if s.Entries > 0 {
-				oldest = time.Duration(s.OldestSeconds * float64(time.Second)).Round(100 * time.Millisecond).String()
-			}
-			if !s.AsOf.IsZero() {
-				asOf = s.AsOf.Format(time.RFC3339)
-			}
-			fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", s.Epoch, s.Name,
-				s.Entries, s.Events, s.Bytes, oldest, cmp.Or(s.Checkpoint, "-"), asOf, cmp.Or(s.Owner, "-"))
-		}
-		return table.Flush()
+		return printStreams(env, streams)
 	})
+}
+
+func printStreams(env *env, streams []admin.Stream) error {
+	table := tabwriter.NewWriter(env.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "EPOCH\tSTREAM\tENTRIES\tEVENTS\tBYTES\tOLDEST\tCHECKPOINT\tAS OF\tOWNER")
+	for _, s := range streams {
+		oldest, asOf := "-", "-"
+		if s.Entries > 0 {
+			oldest = time.Duration(s.OldestSeconds * float64(time.Second)).Round(100 * time.Millisecond).String()
+		}
+		if !s.AsOf.IsZero() {
+			asOf = s.AsOf.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", s.Epoch, s.Name,
+			s.Entries, s.Events, s.Bytes, oldest, cmp.Or(s.Checkpoint, "-"), asOf, cmp.Or(s.Owner, "-"))
+	}
+	return table.Flush()
 }
 
 type streamsRaiseCmd struct {

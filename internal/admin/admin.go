@@ -1,18 +1,24 @@
 // Package admin is what operators do with an installation: look after its
-// dead letters and its streams.
+// dead letters and its streams, verify and rebuild its rollups, see how it
+// stands.
 //
 // Admin does it on a queue and a store. The embedded ones belong to one
 // process, so that process offers the same on a unix socket in its data
-// directory (socket.go, handlers.go), and Client asks there. It is not on a
+// directory (socket.go, http.go, rest.go), and Client asks there. It is not on a
 // TCP port: the socket's mode says who may use it, and no reverse proxy can
 // give it away by mistake.
 package admin
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"sync"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
 )
 
 // Actions is what operators do. It is safe for concurrent use, also with the
@@ -34,16 +40,97 @@ type Actions interface {
 	// RaiseStreams opens an epoch with more streams than the newest one has,
 	// at most queue.MaxStreams.
 	RaiseStreams(ctx context.Context, streams int) (queue.Epoch, error)
+
+	// StartRebuild begins a rebuild job and gives its record; the job goes on
+	// behind it, in the process that has the store.
+	StartRebuild(ctx context.Context, rebuild Rebuild) (*reconcile.Job, error)
+	// ResumeRebuild goes on with a job that was stopped, failed, or has lost
+	// its process, with so many days at a time (0 is the default).
+	ResumeRebuild(ctx context.Context, id string, parallel int) (*reconcile.Job, error)
+	// CancelRebuild ends a job for good. The days that it has rebuilt stay so.
+	CancelRebuild(ctx context.Context, id string) (*reconcile.Job, error)
+	// Rebuild gives the record of a job, also that of a reconciliation, or
+	// store.ErrNotFound.
+	Rebuild(ctx context.Context, id string) (*reconcile.Job, error)
+	// Rebuilds lists up to limit rebuild jobs, 1 to MaxJobs, newest first.
+	Rebuilds(ctx context.Context, limit int) ([]*reconcile.Job, error)
+	// Reconciliations lists up to limit runs of the scheduled reconciliation,
+	// 1 to MaxJobs, newest first.
+	Reconciliations(ctx context.Context, limit int) ([]*reconcile.Job, error)
+
+	// Verify compares the rollups of a range with their raw events and calls
+	// fn for each day, in the order of sites and dates. It only reads. An
+	// error of fn ends it and is returned. A site of which there is nothing
+	// at all is store.ErrNotFound.
+	Verify(ctx context.Context, days reconcile.Range, fn func(Verified) error) error
+
+	// Status tells how everything stands.
+	Status(ctx context.Context) (*Status, error)
 }
 
-// Admin is Actions on a queue and a store.
+// Options are an Admin's settings.
+type Options struct {
+	// Limits bounds the rollups that are written; zero is the default.
+	Limits rollup.Limits
+	// Alone tells that no other process has the store.
+	Alone bool
+}
+
+// Admin is Actions on a queue and a store. Jobs that it starts run in it until
+// Stop, which may be called at any time, and again.
 type Admin struct {
 	queue queue.Queue
 	store store.Store
+	alone bool
+
+	runner *reconcile.Runner
+	log    *slog.Logger
+	// ctx ends what runs, cancel ends ctx.
+	ctx    context.Context
+	cancel context.CancelFunc
+	jobs   sync.WaitGroup
+
+	mu      sync.Mutex
+	stopped bool                          // protected by mu
+	running map[string]context.CancelFunc // the jobs that run here; protected by mu
 }
 
 var _ Actions = (*Admin)(nil)
 
-// New makes an Admin. Looking at dead letters and purging them needs no queue,
-// raising the number of streams no store; what is not needed may be nil.
-func New(q queue.Queue, st store.Store) *Admin { return &Admin{queue: q, store: st} }
+// New makes an Admin. Looking at dead letters and purging them, and all that is
+// about rollups needs no queue, raising the number of streams no store; what is
+// not needed may be nil.
+func New(q queue.Queue, st store.Store, opts Options, log *slog.Logger) *Admin {
+	if opts.Limits == (rollup.Limits{}) {
+		opts.Limits = rollup.DefaultLimits
+	}
+	a := &Admin{queue: q, store: st, alone: opts.Alone, log: log, running: make(map[string]context.CancelFunc)}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	if st != nil {
+		a.runner = reconcile.NewRunner(st, opts.Limits, log)
+	}
+	return a
+}
+
+// Start is there so that an Admin is a part of a process like any other.
+func (a *Admin) Start() error { return nil }
+
+// Stop ends the jobs that run here, so that they can be resumed, and what is
+// being verified, and returns when all jobs have ended.
+func (a *Admin) Stop(ctx context.Context) error {
+	a.mu.Lock()
+	a.stopped = true
+	a.mu.Unlock()
+	a.cancel()
+	ended := make(chan struct{})
+	go func() {
+		a.jobs.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("rebuild jobs did not end: %w", ctx.Err())
+	}
+}

@@ -60,12 +60,12 @@ func embedded(t *testing.T) (queue.Queue, store.Store) {
 func bothWays(t *testing.T, test func(t *testing.T, actions admin.Actions, q queue.Queue, st store.Store)) {
 	t.Run("Admin", func(t *testing.T) {
 		q, st := embedded(t)
-		test(t, admin.New(q, st), q, st)
+		test(t, admin.New(q, st, admin.Options{}, discard), q, st)
 	})
 	t.Run("Client", func(t *testing.T) {
 		q, st := embedded(t)
 		rt := web.NewRouter(discard)
-		admin.New(q, st).Register(rt)
+		admin.New(q, st, admin.Options{}, discard).Register(rt)
 		test(t, dial(t, serve(t, rt)), q, st)
 	})
 }
@@ -197,7 +197,7 @@ func TestReplayStopsInBetween(t *testing.T) {
 	q, st := embedded(t)
 	keys := put(t, st, good("a"), good("b"))
 
-	_, err := admin.New(failingQueue{q, broken}, st).Replay(t.Context(), keys)
+	_, err := admin.New(failingQueue{q, broken}, st, admin.Options{}, discard).Replay(t.Context(), keys)
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), keys[0]) {
 		t.Errorf("the error of an append is %v", err)
 	}
@@ -207,11 +207,11 @@ func TestReplayStopsInBetween(t *testing.T) {
 		t.Fatalf("after one of two appends failed there are %v", left)
 	}
 
-	_, err = admin.New(q, failingStore{st, broken}).Replay(t.Context(), keys)
+	_, err = admin.New(q, failingStore{st, broken}, admin.Options{}, discard).Replay(t.Context(), keys)
 	if !errors.Is(err, broken) {
 		t.Errorf("the error of the deletion is %v", err)
 	}
-	replayed, err := admin.New(q, st).Replay(t.Context(), keys)
+	replayed, err := admin.New(q, st, admin.Options{}, discard).Replay(t.Context(), keys)
 	check(t, err)
 	wantEqual(t, "replayed again", replayed, admin.Replayed{Lines: 1, Missing: 1})
 	copies := 0

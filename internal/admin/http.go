@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
@@ -57,6 +57,7 @@ func (a *Admin) Register(rt *web.Router) {
 	purge.serve(rt, a.Purge)
 	listStreams.serve(rt, func(ctx context.Context, _ struct{}) ([]Stream, error) { return a.Streams(ctx) })
 	raiseStreams.serve(rt, a.RaiseStreams)
+	a.registerREST(rt)
 }
 
 func (a action[In, Out]) serve(rt *web.Router, do func(context.Context, In) (Out, error)) {
@@ -116,45 +117,65 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	}}, nil
 }
 
-func (a action[In, Out]) call(ctx context.Context, c *Client, in In) (out Out, err error) {
-	fail := func(err error) (Out, error) {
-		return out, fmt.Errorf("asking the daybook on %s: %w", c.socket, err)
+func (a action[In, Out]) call(ctx context.Context, c *Client, in In) (Out, error) {
+	out, err := ask[Out](ctx, c, http.MethodPost, a.path, in)
+	var failure *web.Error
+	if errors.As(err, &failure) && failure.Status == http.StatusNotFound {
+		err = c.failed(errors.New("it does not know this command: use the one of its own version"))
 	}
-	body, err := json.Marshal(in)
+	return out, err
+}
+
+// ask sends a request with in, unless that is nil, as JSON, and gives the
+// answer.
+func ask[Out any](ctx context.Context, c *Client, method, path string, in any) (out Out, err error) {
+	resp, err := c.send(ctx, method, path, in)
 	if err != nil {
-		return fail(err)
+		return out, err
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		return out, c.failed(err)
+	}
+	return out, nil
+}
+
+// send sends a request and gives the answer to it, if that is a success.
+func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return nil, c.failed(err)
+		}
 	}
 	// The host is not looked at.
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://daybook"+a.path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, "http://daybook"+path, &body)
 	if err != nil {
-		return fail(err)
+		return nil, c.failed(err)
 	}
 	resp, err := c.http.Do(r)
 	if err != nil {
-		return fail(err)
+		return nil, c.failed(err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return fail(err)
+	failure := web.Error{Status: resp.StatusCode}
+	if err := json.NewDecoder(resp.Body).Decode(&failure); err != nil {
+		return nil, c.failed(fmt.Errorf("it answered %s", resp.Status))
 	}
-	if resp.StatusCode != http.StatusOK {
-		failure := web.Error{Status: resp.StatusCode}
-		if err := json.Unmarshal(answer, &failure); err != nil {
-			return fail(fmt.Errorf("it answered %s", resp.Status))
-		}
-		switch resp.StatusCode {
-		case http.StatusNotFound:
-			return fail(errors.New("it does not know this command: use the one of its own version"))
-		case statusNoSuchThing:
-			failure.Cause = store.ErrNotFound
-		}
-		return out, &failure
+	switch resp.StatusCode {
+	case http.StatusNotFound, statusNoSuchThing:
+		failure.Cause = store.ErrNotFound
+	case http.StatusConflict:
+		failure.Cause = reconcile.ErrNotResumable
 	}
-	if err := json.Unmarshal(answer, &out); err != nil {
-		return fail(err)
-	}
-	return out, nil
+	return nil, &failure
+}
+
+func (c *Client) failed(err error) error {
+	return fmt.Errorf("asking the daybook on %s: %w", c.socket, err)
 }
 
 // DeadLetters is part of Actions.

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
@@ -79,6 +81,20 @@ func (a *Admin) Streams(ctx context.Context) ([]Stream, error) {
 			streams = append(streams, s)
 		}
 	}
+	return streams, nil
+}
+
+// streamsOfStore lists what the store knows of streams.
+func (a *Admin) streamsOfStore(ctx context.Context) ([]Stream, error) {
+	checkpoints, err := a.store.Checkpoints(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoints: %w", err)
+	}
+	var streams []Stream
+	for name, c := range checkpoints {
+		streams = append(streams, Stream{Name: name, Checkpoint: c.Position.String(), AsOf: c.AsOf})
+	}
+	slices.SortFunc(streams, func(a, b Stream) int { return cmp.Compare(a.Name, b.Name) })
 	return streams, nil
 }
 

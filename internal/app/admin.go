@@ -9,23 +9,33 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/daybook-analytics/daybook/internal/admin"
 	"github.com/daybook-analytics/daybook/internal/web"
+	"github.com/daybook-analytics/daybook/rollup"
 )
+
+// stopTime is how long a command waits for its own jobs to stop.
+const stopTime = 20 * time.Second
+
+// operators is what operators do on the backends of this process.
+func (a *App) operators(limits rollup.Limits) *admin.Admin {
+	return admin.New(a.queue, a.store, admin.Options{Limits: limits, Alone: a.cfg.Store.MongoDB == ""}, a.log)
+}
 
 // adminServer is where operators reach the process that holds the data
 // directory.
-func (a *App) adminServer() *web.Server {
+func (a *App) adminServer(operators *admin.Admin) *web.Server {
 	rt := web.NewRouter(a.log)
-	admin.New(a.queue, a.store).Register(rt)
+	operators.Register(rt)
 	listen := func() (net.Listener, error) { return admin.Listen(a.cfg.Data.Data) }
 	return web.NewServerOn("admin", listen, rt, a.ready, a.log)
 }
 
 // OpenAdmin gives operators' actions on the installation that cfg chooses, as
 // far as they need no more of it than is said, and a function to call when
-// done. Servers are used directly. An embedded queue or store belongs to the
+// done, which stops jobs that run here. Servers are used directly. An embedded queue or store belongs to the
 // process that runs on its directory and is reached through that one; when
 // there is none, the directory is opened here.
 func OpenAdmin(ctx context.Context, cfg Config, needs Needs, log *slog.Logger) (admin.Actions, func() error, error) {
@@ -63,5 +73,13 @@ func OpenAdmin(ctx context.Context, cfg Config, needs Needs, log *slog.Logger) (
 	if err := a.open(ctx, needs); err != nil {
 		return nil, nil, errors.Join(err, a.close())
 	}
-	return admin.New(a.queue, a.store), a.close, nil
+	operators := a.operators(needs.Limits)
+	return operators, func() error {
+		stop, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err := operators.Stop(stop); err != nil {
+			return err // what still runs must not lose its store
+		}
+		return a.close()
+	}, nil
 }

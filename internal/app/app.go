@@ -10,13 +10,16 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/admin"
 	"github.com/daybook-analytics/daybook/internal/config"
 	"github.com/daybook-analytics/daybook/internal/ingest"
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/report"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/internal/worker"
+	"github.com/daybook-analytics/daybook/rollup"
 )
 
 // Config says what runs and how. A role that is nil does not run.
@@ -69,8 +72,11 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	if err := a.open(ctx, needs); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
+	operators := a.operators(a.limits())
 	if a.queue != nil && a.store != nil && (cfg.Queue.Redis == "" || cfg.Store.MongoDB == "") {
-		a.parts = append(a.parts, a.adminServer())
+		// Operators' jobs end before the server stops, because what is asked
+		// of it may take as long as they do.
+		a.parts = append(a.parts, a.adminServer(operators), operators)
 	}
 	if cfg.Worker != nil {
 		w := worker.New(a.queue, a.store, worker.Options{
@@ -78,7 +84,12 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 			Pace:      cfg.Worker.Pace,
 			LeaseTime: cfg.Worker.LeaseTime,
 		}, log)
-		a.parts = append(a.parts, w)
+		reconciler, err := reconcile.NewReconciler(
+			reconcile.NewRunner(a.store, cfg.Worker.Limits(), log), cfg.Worker.Schedule(), log)
+		if err != nil {
+			return nil, errors.Join(err, a.close())
+		}
+		a.parts = append(a.parts, w, reconciler)
 		if cfg.WorkerHealth != nil {
 			rt := web.NewRouter(log)
 			a.parts = append(a.parts, web.NewServer("worker", cfg.WorkerHealth.WorkerAddr, rt, a.ready, log))
@@ -86,13 +97,16 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	if cfg.Report != nil {
 		rt := web.NewRouter(log)
+		repairs := reconcile.NewRepairs(a.store, a.limits(), log)
 		report.New(a.store, report.Options{
 			RawScans:      cfg.Report.RawScans,
 			RawScanEvents: cfg.Report.RawScanEvents,
 			RawScanTime:   cfg.Report.RawScanTime,
+			Repair:        repairs.Add,
 		}, log).Register(rt)
+		admin.NewStatusPage(operators.Status).Register(rt)
 		a.reportServer = web.NewServer("report", cfg.Report.ReportAddr, rt, a.storeReady, log)
-		a.parts = append(a.parts, a.reportServer)
+		a.parts = append(a.parts, repairs, a.reportServer)
 	}
 	if cfg.Ingest != nil {
 		in := ingest.New(a.queue, ingest.Options{
@@ -105,6 +119,16 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 		a.parts = append(a.parts, in, a.ingestServer)
 	}
 	return a, nil
+}
+
+// limits are the bounds of the rollups that this process writes. Without a
+// worker it knows none, and keeps as much as any worker may; the worker that
+// writes the rollup next brings it within its own.
+func (a *App) limits() rollup.Limits {
+	if a.cfg.Worker != nil {
+		return a.cfg.Worker.Limits()
+	}
+	return rollup.Limits{Keys: rollup.MaxKeys, Bytes: rollup.DefaultLimits.Bytes}
 }
 
 // Run starts everything, waits for ctx to end, and stops in order: accept no

@@ -15,6 +15,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/store/mongostore"
 	"github.com/daybook-analytics/daybook/internal/store/pebblestore"
 	"github.com/daybook-analytics/daybook/migrations"
+	"github.com/daybook-analytics/daybook/rollup"
 )
 
 // Directories in --data, named after what is in them.
@@ -24,7 +25,11 @@ const (
 )
 
 // Needs says what of an installation is needed.
-type Needs struct{ Queue, Store bool }
+type Needs struct {
+	Queue, Store bool
+	// Limits bounds the rollups that are written; zero is the default.
+	Limits rollup.Limits
+}
 
 // open opens the backends that are needed.
 func (a *App) open(ctx context.Context, needs Needs) error {

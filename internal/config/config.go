@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -89,6 +90,24 @@ type Worker struct {
 	TableKeys int           `default:"2000" placeholder:"N" help:"Keys (paths, referrers, ...) that a rollup counts exactly per dimension; the rest is within bounds (100 to 10000)."`
 	Pace      time.Duration `default:"200ms" help:"Least time between two writes of a stream's rollups unless it is behind (10ms to 10s)."`
 	LeaseTime time.Duration `default:"5s" help:"Time without a sign of life after which a worker's streams go to the others (3s to 60s)."`
+
+	CheckSchedule   string `default:"*/5 * * * *" placeholder:"CRON" help:"When the totals of recent days are compared with their raw events, in the five fields of cron, in UTC; off is never."`
+	NightlySchedule string `default:"17 3 * * *" placeholder:"CRON" help:"When yesterday and a sample of older days are checked in full, in the five fields of cron, in UTC; off is never."`
+}
+
+// off is a schedule that never comes, as the empty one.
+const off = "off"
+
+// Schedule is when reconciliation runs.
+func (w Worker) Schedule() reconcile.Schedule {
+	s := reconcile.Schedule{Check: w.CheckSchedule, Nightly: w.NightlySchedule}
+	if s.Check == off {
+		s.Check = ""
+	}
+	if s.Nightly == off {
+		s.Nightly = ""
+	}
+	return s
 }
 
 // Limits are the bounds of a rollup.
@@ -107,7 +126,7 @@ func (w Worker) Validate() error {
 	if w.LeaseTime < 3*time.Second || w.LeaseTime > time.Minute {
 		return fmt.Errorf("--lease-time %s: allowed are 3s to 60s", w.LeaseTime)
 	}
-	return nil
+	return w.Schedule().Validate()
 }
 
 // WorkerHealth is where a worker on its own answers health checks.

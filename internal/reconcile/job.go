@@ -85,6 +85,10 @@ type Job struct {
 	rev uint64
 }
 
+// Lost tells whether the record says of a job without news for StaleAfter that
+// it runs.
+func (j *Job) Lost(now time.Time) bool { return j.State == Running && now.Sub(j.Updated) >= StaleAfter }
+
 // Kinds of jobs.
 const (
 	KindRebuild = "rebuild"

@@ -80,6 +80,8 @@ func (o *Options) verdict(c *Check) (replace bool, err error) {
 		return true, nil
 	case c.State == Partial:
 		return false, fmt.Errorf("%s: %w", c.Key, ErrPartial)
+	case c.State == Damaged && c.True.Events == 0:
+		return false, fmt.Errorf("%s is damaged and there are no raw events of it: %w", c.Key, ErrSmaller)
 	case c.Stored != nil && c.True.Events < c.Stored.Events:
 		return false, fmt.Errorf("%s has %d events and its raw events give %d: %w", c.Key, c.Stored.Events, c.True.Events, ErrSmaller)
 	}

@@ -32,6 +32,10 @@ type Options struct {
 	// Scanned, if set, is called after each scan with how long it read,
 	// however it ended; by several goroutines at once.
 	Scanned func(took time.Duration)
+	// Repair, if set, is told of days whose rollup is missing or damaged, so
+	// that it can be restored. It must return at once; it is called by several
+	// goroutines at once.
+	Repair func(store.DayKey)
 }
 
 // requestTime is the most that one answer takes. It is longer than any raw
@@ -56,6 +60,9 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 	}
 	if opts.RawScanTime == 0 {
 		opts.RawScanTime = 10 * time.Second
+	}
+	if opts.Repair == nil {
+		opts.Repair = func(store.DayKey) {}
 	}
 	return &Report{
 		store: st,

@@ -114,7 +114,9 @@ func (s *scans) run(ctx context.Context, key store.DayKey, damage *store.Damaged
 	sc.day, sc.err = s.count(ctx, key, damage)
 }
 
-// count waits for a slot and folds the raw events of the day.
+// count waits for a slot and folds the raw events of the day. A day that it
+// cannot count is handed over to be repaired, so that nobody has to wait for
+// it long.
 func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.DamagedError) (*rollup.Day, error) {
 	wait := time.NewTimer(slotWait)
 	defer wait.Stop()
@@ -125,6 +127,7 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 		return nil, ctx.Err()
 	case <-wait.C:
 		s.tooMany.Add(1)
+		s.opts.Repair(key)
 		return nil, refused(key, 2*time.Second, nil,
 			"and %d other days are being counted from their raw events, which is the most at once; try again soon", s.opts.RawScans)
 	}
@@ -143,10 +146,12 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 	switch {
 	case errors.Is(err, errTooMany):
 		s.tooManyEvents.Add(1)
+		s.opts.Repair(key)
 		return nil, refused(key, time.Minute, nil,
 			"and more than %d raw events, too many to count for an answer; `daybook rebuild` restores the rollup", s.opts.RawScanEvents)
 	case errors.Is(err, context.DeadlineExceeded):
 		s.tooLong.Add(1)
+		s.opts.Repair(key)
 		return nil, refused(key, time.Minute, err,
 			"and its raw events could not be counted within %s; `daybook rebuild` restores the rollup", s.opts.RawScanTime)
 	case err != nil:
@@ -174,12 +179,14 @@ func (s *scans) stats() ScanStats {
 	}
 }
 
-// warn tells operators of a rollup that should be there. One that is missing
-// because the worker is about to write it is none of these: its events are
-// beyond the checkpoints.
+// warn tells operators of a rollup that should be there, and hands it over to
+// be repaired. One that is missing because the worker is about to write it is
+// none of these: its events are beyond the checkpoints.
 func (s *scans) warn(ctx context.Context, day *rollup.Day, damage *store.DamagedError) error {
 	log := s.log.With("site", day.Site, "date", day.Date)
+	key := store.DayKey{Site: day.Site, Date: day.Date}
 	if damage != nil {
+		s.opts.Repair(key)
 		log.Warn("rollup is damaged, its raw events are counted instead; `daybook rebuild` restores it", "damage", damage.Err)
 		return nil
 	}
@@ -190,6 +197,7 @@ func (s *scans) warn(ctx context.Context, day *rollup.Day, damage *store.Damaged
 	done := store.CheckpointMarks(checkpoints)
 	for stream, mark := range day.Marks {
 		if done.Covers(stream, mark) {
+			s.opts.Repair(key)
 			log.Warn("rollup is missing, its raw events are counted instead; `daybook rebuild` restores it")
 			return nil
 		}
