@@ -238,6 +238,9 @@ func TestDiskFull(t *testing.T) {
 		if errs != nil && (!errors.Is(errs[0], queue.ErrUnavailable) || !strings.Contains(errs[0].Error(), "make room")) {
 			t.Fatalf("%d bytes free: %v", step.avail, errs[0])
 		}
+		if _, err := q.OpenEpoch(t.Context(), 1); step.ok != (err == nil) || err != nil && !errors.Is(err, queue.ErrUnavailable) {
+			t.Fatalf("%d bytes free: OpenEpoch: %v", step.avail, err)
+		}
 	}
 }
 
