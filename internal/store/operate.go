@@ -64,7 +64,9 @@ type Retention interface {
 	// with dates before the given one or, if that is "", all of the site and
 	// also what KeptSince knows of it. It tells how many raw events and
 	// rollups it removed. A writer that still has one of the rollups finds a
-	// conflict.
+	// conflict. Revs begin anew after that, so that a rollup which was read
+	// before could pass for a new one of the same rev: no rebuild of the dates
+	// may be at work at the same time.
 	//
 	// On the embedded store a step of a worker at the same time is wholly
 	// before or after it. On MongoDB the step may count an event in a new

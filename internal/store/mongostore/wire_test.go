@@ -44,6 +44,7 @@ func TestCommands(t *testing.T) {
 	e.Site, e.ID, e.Date, e.Stream = "a", "1", "2026-11-24", "1:0"
 	day := rollup.NewDay("a", "2026-11-24")
 	key := store.DayKey{Site: "a", Date: "2026-11-24"}
+	job := &store.Job{ID: "job"}
 	step := s.Begin()
 	defer step.Discard()
 	for _, err := range []error{
@@ -62,6 +63,17 @@ func TestCommands(t *testing.T) {
 		s.DropLease(ctx, store.Lease{Name: "1:0", Term: 2}),
 		second(s.Checkpoints(ctx)),
 		second(s.DeleteDeadLetters(ctx, []string{(&store.DeadLetter{}).Key()})),
+		second(s.Sites(ctx, "", 10)),
+		second(s.DayDates(ctx, "a", "", "")),
+		second(s.KeptSince(ctx, "a")),
+		second(s.Expire(ctx, "a", "2026-11-24")),
+		second(s.EraseUser(ctx, "a", "u", "")),
+		third(s.EraseDays(ctx, "a", "")),
+		s.SwapJob(ctx, job),
+		s.SwapJob(ctx, job),
+		second(s.Job(ctx, "job")),
+		second(s.Jobs(ctx, "", 10)),
+		s.DropJob(ctx, "job"),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -92,6 +104,8 @@ func TestCommands(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+func third[T any](_, _ T, err error) error { return err }
 
 // TestOutage proves that a server that is away is told from other errors,
 // and that the same store works again when the server is back.
@@ -128,6 +142,16 @@ func TestOutage(t *testing.T) {
 		second(s.EventDates(t.Context(), "a", "", "")),
 		second(s.Day(t.Context(), dayKey(day))),
 		second(s.SchemaVersion(t.Context())),
+		second(s.Sites(t.Context(), "", 10)),
+		second(s.DayDates(t.Context(), "a", "", "")),
+		second(s.KeptSince(t.Context(), "a")),
+		second(s.Expire(t.Context(), "a", "2026-11-24")),
+		second(s.EraseUser(t.Context(), "a", "u", "")),
+		third(s.EraseDays(t.Context(), "a", "")),
+		second(s.Job(t.Context(), "job")),
+		second(s.Jobs(t.Context(), "", 10)),
+		s.SwapJob(t.Context(), &store.Job{ID: "job"}),
+		s.DropJob(t.Context(), "job"),
 	} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("error is %v, want ErrUnavailable", err)

@@ -226,3 +226,29 @@ func BenchmarkScanDay(b *testing.B) {
 	}
 	perSecond(b, size, before)
 }
+
+// BenchmarkRemove removes the raw events of a day: all of them, and those of
+// one user in ten. The sweeps rest for half of the time.
+func BenchmarkRemove(b *testing.B) {
+	const size = 100_000
+	key := store.DayKey{Site: "a", Date: "2026-11-23"}
+	for name, remove := range map[string]func(*Store) error{
+		"Expire":    func(s *Store) error { _, err := s.Expire(b.Context(), "a", "2026-11-24"); return err },
+		"EraseUser": func(s *Store) error { _, err := s.EraseUser(b.Context(), "a", "often", ""); return err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				s := open(b, b.TempDir(), Options{})
+				stock(b, s, key, size)
+				check(b, s.db.Flush())
+				b.StartTimer()
+				check(b, remove(s))
+				b.StopTimer()
+				check(b, s.Close())
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}

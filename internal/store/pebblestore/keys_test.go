@@ -123,6 +123,9 @@ func TestStoredForm(t *testing.T) {
 	check(t, step.DeadLetter(t.Context(), []store.DeadLetter{{Stream: "1:0", Position: e.Position, Reason: "bad", Line: []byte("line"), Time: time.UnixMilli(8)}}))
 	check(t, step.Commit(t.Context(), store.Checkpoint{Stream: "1:0", Position: e.Position, AsOf: time.UnixMilli(9)}))
 	check(t, s.SwapDay(t.Context(), rollup.NewDay("a", "2026-11-24")))
+	_, err = s.Expire(t.Context(), "a", "2026-11-24")
+	check(t, err)
+	check(t, s.SwapJob(t.Context(), &store.Job{ID: "7", Body: []byte("work")}))
 
 	const (
 		date     = "2026-11-24" + "\x00\x01"
@@ -140,6 +143,8 @@ func TestStoredForm(t *testing.T) {
 		"ra\x00\x01" + date:                      zeros + "\x01" + string(encoded),
 		"c1:0":                                   position + zeros + "\x09",
 		"d1:0@000000000000005-0000000000-000002": zeros + "\x08" + "\x03bad" + "line",
+		"ka":                                     "2026-11-24",
+		"j7":                                     zeros + "\x01" + "work",
 		"v":                                      zeros + "\x01",
 	}
 	check(t, s.scan(t.Context(), []byte{0}, []byte{0xff}, func(key, value []byte) error {

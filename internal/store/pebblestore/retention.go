@@ -137,9 +137,9 @@ func (s *Store) purge(ctx context.Context, site, before string) error {
 	return nil
 }
 
-// sweepBatch is how many raw events a sweep goes through in one batch: some
-// tens of milliseconds.
-const sweepBatch = 10_000
+// sweepBatch is how many raw events a sweep goes through in one batch, and so
+// for how long, about ten milliseconds, a step of the site may wait for it.
+const sweepBatch = 5_000
 
 // sweep removes raw events of a site with their IDs, batch by batch. It has
 // the site to itself for each of them, since a step must not insert an event

@@ -32,12 +32,10 @@ func (b Backend) testModel(t *testing.T) {
 			kept:        map[string]string{},
 		}
 		r.Repeat(map[string]func(*rapid.T){
-			"step":      m.step,
-			"swapDay":   m.swapDay,
-			"expire":    m.expire,
-			"eraseUser": m.eraseUser,
-			"eraseDays": m.eraseDays,
-			"":          m.compare,
+			"step":    m.step,
+			"swapDay": m.swapDay,
+			"retain":  m.retain,
+			"":        m.compare,
 		})
 	})
 }

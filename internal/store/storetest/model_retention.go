@@ -41,6 +41,12 @@ func sum(counts map[string]int64) (total int64) {
 
 func all(*store.Event) bool { return true }
 
+// retain takes events away in one of the ways there are.
+func (m *model) retain(r *rapid.T) {
+	ways := []func(*rapid.T){m.expire, m.eraseUser, m.eraseDays}
+	ways[rapid.IntRange(0, len(ways)-1).Draw(r, "way")](r)
+}
+
 func (m *model) expire(r *rapid.T) {
 	site, before := m.site(r), drawBefore(r)
 	removed, err := m.s.Expire(r.Context(), site, before)
