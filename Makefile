@@ -32,6 +32,11 @@ test-faults: ## Test with networks that fail, servers that are away and queues t
 	scripts/install-test-tools
 	cd test/faults && go vet ./... && ../../scripts/with-servers go test -race -v ./...
 
+.PHONY: test-crash
+test-crash: ## Strike real processes many times, and count (some ten minutes)
+	scripts/install-test-tools
+	CI=true DAYBOOK_CRASH_STRIKES=80 DAYBOOK_CRASH_OUTAGE=20s go test -count=1 -v -timeout 30m ./test/crash
+
 .PHONY: smoke
 smoke: ## Do what the README's first screen says, and compare with what it shows
 	scripts/install-test-tools
