@@ -150,7 +150,7 @@ func ended(job *reconcile.Job) error {
 	case reconcile.Cancelled:
 		return fmt.Errorf("job %s was cancelled", job.ID)
 	}
-	if job.Refused > 0 {
+	if job.Refused > 0 || job.Unreadable > 0 {
 		return &exitError{exitFailed}
 	}
 	return nil
@@ -172,15 +172,15 @@ func showFindings(env *env, job *reconcile.Job) error {
 	if err := table.out.Flush(); err != nil {
 		return err
 	}
-	if shown := len(job.Findings); job.Faulty > shown {
+	if shown := len(job.Findings); job.Faulty+job.Unreadable > shown {
 		fmt.Fprintf(env.stdout, "only the first %d days are shown; `daybook verify` shows all\n", shown)
 	}
 	did := "rebuilt"
 	if job.Spec.DryRun {
 		did = "would be rebuilt"
 	}
-	fmt.Fprintf(env.stdout, "%d days with %d raw events in %.1f s: %d not right, %d %s, %d left as they are\n",
-		job.Finished, job.Events, job.Seconds, job.Faulty, job.Rebuilt, did, job.Refused)
+	fmt.Fprintf(env.stdout, "%d days with %d raw events in %.1f s: %d not right, %d %s, %d left as they are, %d not checkable, %d with errors\n",
+		job.Finished, job.Events, job.Seconds, job.Faulty, job.Rebuilt, did, job.Refused, job.Partial, job.Unreadable)
 	if job.Spec.DryRun {
 		fmt.Fprintf(env.stdout, "nothing was changed; a rebuild reads the same %d events, which took %.1f s, and writes %d rollups\n", job.Events, job.Seconds, job.Rebuilt)
 	}

@@ -45,7 +45,7 @@ func (s *verified) add(day *admin.Verified) {
 	case reconcile.OK:
 	case reconcile.Partial:
 		s.Partial++
-	case admin.Unreadable:
+	case reconcile.Unreadable:
 		s.Errors++
 	default:
 		s.Wrong++

@@ -12,9 +12,6 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// Unreadable is the state of a day that could not be checked for an error.
-const Unreadable reconcile.State = "error"
-
 // Verified is what was found of one day.
 type Verified struct {
 	Site  string          `json:"site"`
@@ -62,7 +59,7 @@ func (a *Admin) verifyDay(ctx context.Context, key store.DayKey) (Verified, erro
 	case ctx.Err() != nil || errors.Is(err, store.ErrUnavailable):
 		return day, err
 	case err != nil:
-		day.State, day.Problem = Unreadable, fmt.Sprint(err)
+		day.State, day.Problem = reconcile.Unreadable, fmt.Sprint(err)
 		return day, nil
 	}
 	day.State, day.Events = check.State, check.True.Events

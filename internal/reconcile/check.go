@@ -37,6 +37,8 @@ const (
 	// Partial: the raw events are not all there any more, so that nobody can
 	// tell.
 	Partial State = "partial"
+	// Unreadable: the day could not be checked for an error.
+	Unreadable State = "unreadable"
 )
 
 // Check is what a check of a day found.

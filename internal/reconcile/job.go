@@ -72,7 +72,12 @@ type Job struct {
 	Faulty  int `json:"faulty"`
 	Rebuilt int `json:"rebuilt"`
 	Refused int `json:"refused"`
-	// Findings tell of the first maxFindings of the faulty and refused days.
+	// Partial counts the finished days that nobody can check because their
+	// raw events are not all kept, Unreadable those with errors.
+	Partial    int `json:"partial"`
+	Unreadable int `json:"unreadable"`
+	// Findings tell of the first maxFindings of the days that were not right,
+	// or could not be read.
 	Findings []Finding `json:"findings,omitempty"`
 	// Error says why it failed.
 	Error string `json:"error,omitempty"`
@@ -113,6 +118,13 @@ type Finding struct {
 	// Differences are the first of them, More how many there are beyond.
 	Differences []rollup.Difference `json:"differences,omitempty"`
 	More        int                 `json:"more,omitempty"`
+}
+
+// find adds a finding.
+func (j *Job) find(f Finding) {
+	if len(j.Findings) < maxFindings {
+		j.Findings = append(j.Findings, f)
+	}
 }
 
 // chosen tells whether a day belongs to the job. The draw is fixed by the

@@ -298,36 +298,58 @@ func (r *run) day(ctx context.Context, key store.DayKey) error {
 		check, rebuilt, err = RebuildDay(ctx, r.store, key, opts)
 	}
 	if err != nil && !refused(err) {
-		return err
+		return r.unreadable(ctx, key, err)
 	}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	job := r.job
-	job.Finished++
 	job.Events += int64(check.True.Events)
-	if check.State != OK && check.State != Partial {
-		job.Faulty++
-	}
+	r.stats.found(job.Kind, check.State, rebuilt && !spec.DryRun, err != nil)
 	if rebuilt {
 		job.Rebuilt++
 	}
-	if err != nil {
-		job.Refused++
-	}
-	r.stats.found(job.Kind, check.State, rebuilt && !spec.DryRun, err != nil)
-	if (check.State != OK || rebuilt) && len(job.Findings) < maxFindings {
-		job.Findings = append(job.Findings, finding(check, rebuilt && !spec.DryRun, err))
-	}
-	if check.State != OK {
+	switch {
+	case check.State == OK && !rebuilt:
+	case check.State == Partial && !rebuilt:
+		job.Partial++
+	default:
+		if check.State != OK && check.State != Partial {
+			job.Faulty++
+		}
+		if err != nil {
+			job.Refused++
+		}
+		job.find(finding(check, rebuilt && !spec.DryRun, err))
 		r.log.Info("day is not right", "site", key.Site, "date", key.Date, "state", check.State, "rebuilt", rebuilt && !spec.DryRun, "refused", err)
 	}
+	return r.done(ctx, key)
+}
+
+// unreadable records that a day could not be checked, which is no reason to
+// leave the others, unless err is of a kind that they would have too.
+func (r *run) unreadable(ctx context.Context, key store.DayKey, err error) error {
+	if ctx.Err() != nil || errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.job.Unreadable++
+	r.job.find(Finding{Site: key.Site, Date: key.Date, State: Unreadable, Refused: err.Error()})
+	r.stats.found(r.job.Kind, Unreadable, false, false)
+	r.log.Error("day cannot be checked", "site", key.Site, "date", key.Date, "error", err)
+	return r.done(ctx, key)
+}
+
+// done records that a day is finished. The caller holds mu.
+func (r *run) done(ctx context.Context, key store.DayKey) error {
+	r.job.Finished++
 	r.finish(key)
 	if err := r.save(ctx); err != nil {
 		return err
 	}
 	if r.progress != nil {
-		r.progress(job)
+		r.progress(r.job)
 	}
 	return nil
 }

@@ -156,7 +156,8 @@ func (r *Reconciler) check(ctx context.Context, job *Job) error {
 		return EachDay(ctx, r.runner.store, job.Spec.Range, func(key store.DayKey) error {
 			right, err := r.tallies.right(ctx, key)
 			if err != nil {
-				return err
+				run.seen(false)
+				return run.unreadable(ctx, key, err)
 			}
 			run.seen(right)
 			if !right {

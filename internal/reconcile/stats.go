@@ -12,7 +12,7 @@ const KindRepair = "repair"
 // Kinds lists the kinds of work, States what a check can find.
 var (
 	Kinds  = []string{KindRebuild, KindCheck, KindNightly, KindRepair}
-	States = []State{OK, Missing, Damaged, Drifted, Partial}
+	States = []State{OK, Missing, Damaged, Drifted, Partial, Unreadable}
 )
 
 // Found is a kind of work and what it found of a day.
