@@ -109,7 +109,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 	case err != nil:
 		return nil, fmt.Errorf("asking the running daybook: %w", err)
 	}
-	conn.Close()
+	_ = conn.Close() // it was only to see who answers
 	// Each request has a connection of its own, so that there is nothing to
 	// close.
 	return &Client{socket: socket, http: http.Client{

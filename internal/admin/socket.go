@@ -47,7 +47,7 @@ func Listen(dir string) (net.Listener, error) {
 	// alone; unless there are two, one with only the queue and one with only
 	// the store.
 	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
+		_ = conn.Close() // it was only to see who answers
 		return nil, fmt.Errorf("--data %s: another daybook uses this directory: give each its own", dir)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
