@@ -46,13 +46,19 @@ func EachDay(ctx context.Context, st dayLister, r Range, fn func(store.DayKey) e
 	if r.Site != "" {
 		return eachDate(ctx, st, r.Site, r, fn)
 	}
+	return EachSite(ctx, st, func(site string) error { return eachDate(ctx, st, site, r, fn) })
+}
+
+// EachSite calls fn for each site that has rollups or raw events, in order. An
+// error of fn ends it and is returned.
+func EachSite(ctx context.Context, st store.Inventory, fn func(site string) error) error {
 	for after := ""; ; {
 		sites, err := st.Sites(ctx, after, sitesAtOnce)
 		if err != nil {
 			return fmt.Errorf("list sites: %w", err)
 		}
 		for _, site := range sites {
-			if err := eachDate(ctx, st, site, r, fn); err != nil {
+			if err := fn(site); err != nil {
 				return err
 			}
 		}

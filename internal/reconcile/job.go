@@ -48,7 +48,7 @@ const StaleAfter = time.Minute
 // Job is the record of a rebuild: what is to be done, and how far it is.
 type Job struct {
 	ID string `json:"id"`
-	// Kind tells what it is for: KindRebuild, KindCheck or KindNightly.
+	// Kind tells what it is for: KindRebuild or another one.
 	Kind string `json:"kind"`
 	Spec Spec   `json:"spec"`
 	// By tells who began it.
@@ -99,6 +99,10 @@ const (
 	KindRebuild = "rebuild"
 	KindCheck   = "check"
 	KindNightly = "nightly"
+	// Raw events are removed, because of their age or because somebody wants
+	// them erased.
+	KindRetention = "retention"
+	KindErasure   = "erasure"
 )
 
 const (

@@ -24,6 +24,9 @@ type Options struct {
 	Limits rollup.Limits
 	// Force rebuilds even what may lose counts.
 	Force bool
+	// Smaller rebuilds where the raw events give less, for they were erased;
+	// not where they are not all kept.
+	Smaller bool
 	// Exact also rebuilds days without drift whose tables have overflowed, so
 	// that the counts that are kept become exact.
 	Exact bool
@@ -80,6 +83,8 @@ func (o *Options) verdict(c *Check) (replace bool, err error) {
 		return true, nil
 	case c.State == Partial:
 		return false, fmt.Errorf("%s: %w", c.Key, ErrPartial)
+	case o.Smaller:
+		return true, nil
 	case c.State == Damaged && c.True.Events == 0:
 		return false, fmt.Errorf("%s is damaged and there are no raw events of it: %w", c.Key, ErrSmaller)
 	case c.Stored != nil && c.True.Events < c.Stored.Events:

@@ -297,13 +297,17 @@ func (r *run) day(ctx context.Context, key store.DayKey) error {
 	} else {
 		check, rebuilt, err = RebuildDay(ctx, r.store, key, opts)
 	}
+	return r.record(ctx, key, check, rebuilt, err)
+}
+
+// record records what a check or a rebuild of a day gave.
+func (r *run) record(ctx context.Context, key store.DayKey, check *Check, rebuilt bool, err error) error {
 	if err != nil && !refused(err) {
 		return r.unreadable(ctx, key, err)
 	}
-
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	job := r.job
+	job, spec := r.job, r.job.Spec
 	job.Events += int64(check.True.Events)
 	r.stats.found(job.Kind, check.State, rebuilt && !spec.DryRun, err != nil)
 	if rebuilt {

@@ -84,6 +84,19 @@ func NewReconciler(runner *Runner, schedule Schedule, log *slog.Logger) (*Reconc
 	return r, nil
 }
 
+// Also has something else done by the same rules: at the times of a schedule,
+// by one process, with a record, and not beside itself. It must be called
+// before Start. An empty schedule never runs.
+func (r *Reconciler) Also(kind, schedule string, do func(context.Context, *Work) error) error {
+	if schedule == "" {
+		return nil
+	}
+	_, err := r.cron.AddFunc(schedule, func() {
+		r.run(kind, func(ctx context.Context, job *Job) error { return r.runner.alone(ctx, job, do) })
+	})
+	return err
+}
+
 // Start begins to wait for the times of the schedule.
 func (r *Reconciler) Start() error {
 	r.cron.Start()
@@ -197,7 +210,7 @@ func (r *Reconciler) nightly(ctx context.Context, job *Job) error {
 
 // prune removes the oldest records of reconciliations.
 func (r *Reconciler) prune(ctx context.Context) error {
-	list, err := r.runner.List(ctx, 2*keptJobs, KindCheck, KindNightly)
+	list, err := r.runner.List(ctx, 2*keptJobs, KindCheck, KindNightly, KindRetention)
 	if err != nil {
 		return err
 	}

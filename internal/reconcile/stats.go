@@ -11,7 +11,7 @@ const KindRepair = "repair"
 
 // Kinds lists the kinds of work, States what a check can find.
 var (
-	Kinds  = []string{KindRebuild, KindCheck, KindNightly, KindRepair}
+	Kinds  = []string{KindRebuild, KindCheck, KindNightly, KindRepair, KindRetention}
 	States = []State{OK, Missing, Damaged, Drifted, Partial, Unreadable}
 )
 
