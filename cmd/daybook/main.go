@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -23,6 +24,8 @@ type cli struct {
 	Report      reportCmd      `cmd:"" help:"Answer queries from the store."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the store's schema up to this version, or show where it is."`
 	Import      importCmd      `cmd:"" help:"Send access logs or events from files to a running server."`
+	Export      exportCmd      `cmd:"" help:"Write raw events or rollups to a file, as NDJSON, CSV or JSON."`
+	ImportDays  importDaysCmd  `cmd:"" name:"import-rollups" help:"Take over the rollups of an export whose raw events are not all kept any more."`
 	DeadLetters deadLettersCmd `cmd:"" name:"deadletters" help:"Look after events that could not be decoded or stored."`
 	Streams     streamsCmd     `cmd:"" help:"Look after the queue's streams."`
 	Status      statusCmd      `cmd:"" help:"Show how everything stands: streams, backlog, dead letters, reconciliation, jobs."`
@@ -101,12 +104,16 @@ func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) 
 // releaseVersion is set by the build of a release.
 var releaseVersion = ""
 
-func version() string {
+// release is the version that this is: of a release, or of the module that it
+// was built from.
+func release() string {
 	if releaseVersion != "" {
-		return "daybook " + releaseVersion
+		return releaseVersion
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		return "daybook " + info.Main.Version + " " + info.GoVersion
+		return info.Main.Version
 	}
-	return "daybook (unknown version)"
+	return "(unknown version)"
 }
+
+func version() string { return "daybook " + release() + " " + runtime.Version() }

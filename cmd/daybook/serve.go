@@ -39,6 +39,7 @@ func runApp(env *env, cfg app.Config) error {
 	log := telemetry.NewLogger(env.stderr, cfg.Process.LogLevel, cfg.Process.LogFormat == "json")
 	ctx, cancel := context.WithTimeout(env.ctx, openTime)
 	defer cancel()
+	cfg.Version = release()
 	a, err := app.New(ctx, cfg, log)
 	if err != nil {
 		if errors.Is(err, context.Canceled) && env.ctx.Err() != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/report"
 	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/internal/telemetry"
 	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/internal/worker"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -24,6 +25,9 @@ import (
 
 // Config says what runs and how. A role that is nil does not run.
 type Config struct {
+	// Version is what the metrics say that runs.
+	Version string
+
 	Process config.Process
 	Queue   config.Queue
 	Store   config.Store
@@ -31,7 +35,7 @@ type Config struct {
 
 	Ingest *config.Ingest
 	Worker *config.Worker
-	// WorkerHealth gives the worker a server of its own for health checks,
+	// WorkerHealth gives the worker a server of its own for health and metrics,
 	// where no other role of the process has one.
 	WorkerHealth *config.WorkerHealth
 	Report       *config.Report
@@ -52,18 +56,20 @@ type App struct {
 	queue queue.Queue
 	store store.Store
 
+	metrics *telemetry.Metrics
+
 	// parts start in this order and stop in the reverse one. Operators can
 	// look at it from the first to the last. The worker and the report server
 	// come before ingest, so that what is accepted first can be counted and
 	// read; at the end ingest stops accepting first.
 	parts []part
 
-	ingestServer, reportServer *web.Server
+	ingestServer, workerServer, reportServer *web.Server
 }
 
 // New opens the backends and checks the store's schema. ctx bounds that.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
-	a := &App{cfg: cfg, log: log}
+	a := &App{cfg: cfg, log: log, metrics: telemetry.NewMetrics(cfg.Version, log)}
 	// Ingest touches no store, report no queue.
 	needs := Needs{
 		Queue: cfg.Ingest != nil || cfg.Worker != nil,
@@ -72,53 +78,77 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	if err := a.open(ctx, needs); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
+	a.metrics.Backlog(a.queue, a.store)
 	operators := a.operators(a.limits())
+	rebuilds := []func() reconcile.Stats{operators.RebuildStats}
 	if a.queue != nil && a.store != nil && (cfg.Queue.Redis == "" || cfg.Store.MongoDB == "") {
 		// Operators' jobs end before the server stops, because what is asked
 		// of it may take as long as they do.
 		a.parts = append(a.parts, a.adminServer(operators), operators)
 	}
 	if cfg.Worker != nil {
-		w := worker.New(a.queue, a.store, worker.Options{
+		w := worker.New(a.queue, a.metrics.TimeSteps(a.store), worker.Options{
 			Limits:    cfg.Worker.Limits(),
 			Pace:      cfg.Worker.Pace,
 			LeaseTime: cfg.Worker.LeaseTime,
+			Stepped:   a.metrics.Stepped(),
 		}, log)
-		reconciler, err := reconcile.NewReconciler(
-			reconcile.NewRunner(a.store, cfg.Worker.Limits(), log), cfg.Worker.Schedule(), log)
+		a.metrics.Worker(w.Stats)
+		runner := reconcile.NewRunner(a.store, cfg.Worker.Limits(), log)
+		rebuilds = append(rebuilds, runner.Stats)
+		reconciler, err := reconcile.NewReconciler(runner, cfg.Worker.Schedule(), log)
 		if err != nil {
 			return nil, errors.Join(err, a.close())
 		}
 		a.parts = append(a.parts, w, reconciler)
 		if cfg.WorkerHealth != nil {
-			rt := web.NewRouter(log)
-			a.parts = append(a.parts, web.NewServer("worker", cfg.WorkerHealth.WorkerAddr, rt, a.ready, log))
+			rt := a.router("worker")
+			a.workerServer = web.NewServer("worker", cfg.WorkerHealth.WorkerAddr, rt, a.ready, log)
+			a.parts = append(a.parts, a.workerServer)
 		}
 	}
 	if cfg.Report != nil {
-		rt := web.NewRouter(log)
+		rt := a.router("report")
 		repairs := reconcile.NewRepairs(a.store, a.limits(), log)
-		report.New(a.store, report.Options{
+		rebuilds = append(rebuilds, repairs.Stats)
+		r := report.New(a.store, report.Options{
 			RawScans:      cfg.Report.RawScans,
 			RawScanEvents: cfg.Report.RawScanEvents,
 			RawScanTime:   cfg.Report.RawScanTime,
 			Repair:        repairs.Add,
-		}, log).Register(rt)
+			Scanned:       a.metrics.Scanned(),
+		}, log)
+		r.Register(rt)
+		a.metrics.Report(r.RawScans)
 		admin.NewStatusPage(operators.Status).Register(rt)
 		a.reportServer = web.NewServer("report", cfg.Report.ReportAddr, rt, a.storeReady, log)
 		a.parts = append(a.parts, repairs, a.reportServer)
 	}
 	if cfg.Ingest != nil {
-		in := ingest.New(a.queue, ingest.Options{
+		opts := ingest.Options{
 			MaxBacklogEvents: cfg.Ingest.MaxBacklogEvents,
 			MaxBacklogBytes:  cfg.Ingest.MaxBacklogBytes,
-		}, log)
-		rt := web.NewRouter(log)
+			Appended:         a.metrics.Appended(),
+		}
+		in := ingest.New(a.queue, opts, log)
+		a.metrics.Ingest(in.Stats, opts)
+		rt := a.router("ingest")
 		in.Register(rt)
 		a.ingestServer = web.NewServer("ingest", cfg.Ingest.IngestAddr, rt, a.queueReady, log)
 		a.parts = append(a.parts, in, a.ingestServer)
 	}
+	if a.store != nil {
+		a.metrics.Reconcile(rebuilds...)
+	}
 	return a, nil
+}
+
+// router makes the router of a role's server. Its requests are measured, and
+// it has the metrics of the process.
+func (a *App) router(role string) *web.Router {
+	rt := web.NewObservedRouter(a.log, a.metrics.Requests(role))
+	a.metrics.Register(rt)
+	return rt
 }
 
 // limits are the bounds of the rollups that this process writes. Without a
@@ -163,6 +193,9 @@ func (a *App) Run(ctx context.Context) error {
 
 // IngestAddr is the address on which events are taken; empty if they are not.
 func (a *App) IngestAddr() string { return addrOf(a.ingestServer) }
+
+// WorkerAddr is the address of a worker's own server; empty if it has none.
+func (a *App) WorkerAddr() string { return addrOf(a.workerServer) }
 
 // ReportAddr is the address on which queries are answered; empty if they are
 // not.

@@ -131,7 +131,7 @@ func (w Worker) Validate() error {
 
 // WorkerHealth is where a worker on its own answers health checks.
 type WorkerHealth struct {
-	WorkerAddr string `default:"127.0.0.1:3002" placeholder:"HOST:PORT" help:"Address of the worker's /healthz and /readyz."`
+	WorkerAddr string `default:"127.0.0.1:3002" placeholder:"HOST:PORT" help:"Address of the worker's /healthz, /readyz and /metrics."`
 }
 
 // Validate tells which setting is wrong and what is allowed.
