@@ -37,6 +37,10 @@ test-crash: ## Strike real processes many times, and count (some ten minutes)
 	scripts/install-test-tools
 	CI=true DAYBOOK_CRASH_STRIKES=80 DAYBOOK_CRASH_OUTAGE=20s go test -count=1 -v -timeout 30m ./test/crash
 
+.PHONY: test-rules
+test-rules: ## Parse the alert rules and the dashboard as Prometheus does
+	cd test/rules && go vet ./... && go test ./...
+
 .PHONY: smoke
 smoke: ## Do what the README's first screen says, and compare with what it shows
 	scripts/install-test-tools
