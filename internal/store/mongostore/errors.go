@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 )
@@ -66,6 +67,12 @@ func explain(ctx context.Context, doing string, err error) error {
 func unavailable(err error) bool {
 	// A server selection that found none is a timeout too.
 	if mongo.IsNetworkError(err) || mongo.IsTimeout(err) {
+		return true
+	}
+	// After an error of the network the driver gives up all its connections,
+	// and for a moment makes no new ones.
+	var pool driver.RetryablePoolError
+	if errors.As(err, &pool) && pool.Retryable() {
 		return true
 	}
 	var server mongo.ServerError
