@@ -112,7 +112,7 @@ func run(t *testing.T, cfg app.Config) (*app.App, func()) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain waited for this: %s", what)
 		}
