@@ -74,11 +74,11 @@ func TestOpenWithoutServer(t *testing.T) {
 	}
 }
 
-// poolCleared stands for the driver's error of this kind, which it does not
+// poolClearedError stands for the driver's error of this kind, which it does not
 // export.
-type poolCleared struct{ error }
+type poolClearedError struct{ error }
 
-func (poolCleared) Retryable() bool { return true }
+func (poolClearedError) Retryable() bool { return true }
 
 func TestExplain(t *testing.T) {
 	network := mongo.CommandError{Message: "connection reset", Labels: []string{"NetworkError"}}
@@ -91,7 +91,7 @@ func TestExplain(t *testing.T) {
 		unavailable bool
 	}{
 		{"Network", t.Context(), network, true},
-		{"PoolCleared", t.Context(), mongo.CommandError{Message: "cleared", Wrapped: poolCleared{errors.New("cleared")}}, true},
+		{"PoolCleared", t.Context(), mongo.CommandError{Message: "cleared", Wrapped: poolClearedError{errors.New("cleared")}}, true},
 		{"NotPrimary", t.Context(), mongo.CommandError{Code: 10107}, true},
 		{"DiskFull", t.Context(), mongo.WriteException{WriteErrors: mongo.WriteErrors{{Code: 14031}}}, true},
 		{"NoMajority", t.Context(), mongo.BulkWriteException{WriteConcernError: &mongo.WriteConcernError{Code: 64}}, true},
