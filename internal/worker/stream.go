@@ -29,6 +29,11 @@ type stream struct {
 	trimmed   rollup.EntryID
 	trimmedAt time.Time
 	days      *dayCache
+	// most is how many entries the next step takes at most. It is halved when
+	// a step fails and doubled when one is done: where something breaks every
+	// second, steps become short enough to be done in between, and do not
+	// grow with what waits.
+	most int
 }
 
 // idle tells the store that everything accepted up to asOf is done, after the

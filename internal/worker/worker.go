@@ -351,7 +351,7 @@ func (w *Worker) run(ctx context.Context, name string) {
 func (w *Worker) stream(name string) *stream {
 	return &stream{
 		name: name, queue: w.queue, store: w.store, opts: w.opts, stats: &w.stats,
-		days: newDayCache(w.opts.CacheBytes),
+		days: newDayCache(w.opts.CacheBytes), most: w.opts.BatchEntries,
 	}
 }
 
@@ -382,15 +382,15 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 		wait = 0
 	}
 	asked := time.Now().UTC()
-	entries, err := w.queue.Read(ctx, s.name, s.checkpoint.Position.Entry, w.opts.BatchEntries, w.opts.BatchBytes, wait)
+	entries, err := w.queue.Read(ctx, s.name, s.checkpoint.Position.Entry, s.most, w.opts.BatchBytes, wait)
 	if err != nil {
 		return false, fmt.Errorf("read queue: %w", err)
 	}
 	begun := time.Now()
 	if len(entries) == 0 {
 		err = s.idle(w.working, asked)
-	} else {
-		err = s.step(w.working, entries)
+	} else if err = s.step(w.working, entries); err != nil {
+		s.most = max(1, len(entries)/2)
 	}
 	if err != nil {
 		return false, err
@@ -402,7 +402,9 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 	for _, entry := range entries {
 		size += len(entry.Lines)
 	}
-	return len(entries) == w.opts.BatchEntries || size >= w.opts.BatchBytes, s.trim(w.working, time.Now())
+	behind = len(entries) == s.most || size >= w.opts.BatchBytes
+	s.most = min(2*s.most, w.opts.BatchEntries)
+	return behind, s.trim(w.working, time.Now())
 }
 
 // sleep waits for d or until ctx ends.
