@@ -24,6 +24,8 @@ type cli struct {
 	Report      reportCmd      `cmd:"" help:"Answer queries from the store."`
 	Migrate     migrateCmd     `cmd:"" help:"Bring the store's schema up to this version, or show where it is."`
 	Import      importCmd      `cmd:"" help:"Send access logs or events from files to a running server."`
+	Export      exportCmd      `cmd:"" help:"Write raw events or rollups to a file, as NDJSON, CSV or JSON."`
+	ImportDays  importDaysCmd  `cmd:"" name:"import-rollups" help:"Take over the rollups of an export whose raw events are not all kept any more."`
 	DeadLetters deadLettersCmd `cmd:"" name:"deadletters" help:"Look after events that could not be decoded or stored."`
 	Streams     streamsCmd     `cmd:"" help:"Look after the queue's streams."`
 	Status      statusCmd      `cmd:"" help:"Show how everything stands: streams, backlog, dead letters, reconciliation, jobs."`

@@ -12,12 +12,14 @@ package admin
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/internal/transfer"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -63,6 +65,15 @@ type Actions interface {
 	// error of fn ends it and is returned. A site of which there is nothing
 	// at all is store.ErrNotFound.
 	Verify(ctx context.Context, days reconcile.Range, fn func(Verified) error) error
+
+	// Export writes raw events or rollups to out, and tells what that has.
+	// After an error what is written is not whole. A site of which there is
+	// nothing at all is store.ErrNotFound.
+	Export(ctx context.Context, spec transfer.Spec, out io.Writer) (transfer.Exported, error)
+	// ImportRollups writes the rollups of an export, as NDJSON, of days of
+	// which the raw events are not all kept any more (transfer.Import). After
+	// an error a part may be written; doing all of it again does no harm.
+	ImportRollups(ctx context.Context, in io.Reader) (transfer.Imported, error)
 
 	// Status tells how everything stands.
 	Status(ctx context.Context) (*Status, error)

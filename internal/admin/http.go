@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -58,6 +59,7 @@ func (a *Admin) Register(rt *web.Router) {
 	listStreams.serve(rt, func(ctx context.Context, _ struct{}) ([]Stream, error) { return a.Streams(ctx) })
 	raiseStreams.serve(rt, a.RaiseStreams)
 	a.registerREST(rt)
+	a.registerTransfer(rt)
 }
 
 func (a action[In, Out]) serve(rt *web.Router, do func(context.Context, In) (Out, error)) {
@@ -140,7 +142,8 @@ func ask[Out any](ctx context.Context, c *Client, method, path string, in any) (
 	return out, nil
 }
 
-// send sends a request and gives the answer to it, if that is a success.
+// send sends a request with in, unless that is nil, as JSON, and gives the
+// answer to it, if that is a success.
 func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body bytes.Buffer
 	if in != nil {
@@ -148,8 +151,14 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (*http.R
 			return nil, c.failed(err)
 		}
 	}
+	return c.do(ctx, method, path, &body)
+}
+
+// do sends a request with a body and gives the answer to it, if that is a
+// success.
+func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
 	// The host is not looked at.
-	r, err := http.NewRequestWithContext(ctx, method, "http://daybook"+path, &body)
+	r, err := http.NewRequestWithContext(ctx, method, "http://daybook"+path, body)
 	if err != nil {
 		return nil, c.failed(err)
 	}

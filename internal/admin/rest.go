@@ -210,11 +210,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 
 // Verify is part of Actions.
 func (c *Client) Verify(ctx context.Context, days reconcile.Range, fn func(Verified) error) error {
-	query := url.Values{"site": {days.Site}, "from": {days.From}, "to": {days.To}}
-	if days.Site == "" {
-		query.Set("all", "true")
-	}
-	resp, err := c.send(ctx, http.MethodGet, verifyPath+"?"+query.Encode(), nil)
+	resp, err := c.send(ctx, http.MethodGet, verifyPath+"?"+daysQuery(days).Encode(), nil)
 	if err != nil {
 		return err
 	}

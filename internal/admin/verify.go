@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/store"
-	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -34,9 +32,8 @@ func (a *Admin) Verify(ctx context.Context, days reconcile.Range, fn func(Verifi
 	if err := a.checkSite(ctx, days.Site); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := a.untilStop(ctx)
 	defer cancel()
-	defer context.AfterFunc(a.ctx, cancel)()
 	err := reconcile.EachDay(ctx, a.store, days, func(key store.DayKey) error {
 		day, err := a.verifyDay(ctx, key)
 		if err != nil {
@@ -45,7 +42,7 @@ func (a *Admin) Verify(ctx context.Context, days reconcile.Range, fn func(Verifi
 		return fn(day)
 	})
 	if err != nil && a.ctx.Err() != nil {
-		return &web.Error{Status: http.StatusServiceUnavailable, Message: "this daybook is stopping"}
+		return errStopping
 	}
 	return err
 }
