@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/daybook-analytics/daybook/internal/config"
+	"github.com/daybook-analytics/daybook/internal/event"
 )
 
 // metric is what a process tells of a metric, or docs/metrics.md.
@@ -20,7 +21,11 @@ type metric struct {
 	labels string // in order, with commas between
 }
 
-var labelName = regexp.MustCompile(`([a-z_]+)="`)
+var (
+	labelName = regexp.MustCompile(`([a-z_]+)="`)
+	// labelValue finds those labels of which all values are known.
+	labelValue = regexp.MustCompile(`\b(?:reason|kind|state|call)="([^"]*)"`)
+)
 
 // getMetrics gives the metrics of a process by their names, and the text.
 func getMetrics(t *testing.T, addr string) (map[string]metric, string) {
@@ -99,8 +104,13 @@ func TestMetricsAreDocumented(t *testing.T) {
 	cfg.Ingest, cfg.Worker, cfg.Report = i.ingest(), i.worker(), i.report()
 	a, _ := run(t, cfg)
 	getMetrics(t, a.IngestAddr()) // so that there is a request to count
-	running, _ := getMetrics(t, a.ReportAddr())
-	inDocs := documentedMetrics(t)
+	running, text := getMetrics(t, a.ReportAddr())
+	inDocs, page := documentedMetrics(t), readDoc(t, "metrics.md")
+	for _, match := range labelValue.FindAllStringSubmatch(text, -1) {
+		if !strings.Contains(page, "`"+match[1]+"`") && !slices.Contains(event.FieldNames(), match[1]) {
+			t.Errorf("docs/metrics.md does not say what %s means", match[0])
+		}
+	}
 	for name, m := range running {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 			continue

@@ -120,7 +120,7 @@ func (m *Metrics) Reconcile(all ...func() reconcile.Stats) {
 		func(s reconcile.Stats) uint64 { return s.Rebuilt })
 	sum("daybook_reconcile_refused_total", "Rollups that were left wrong because their raw events give less.", nil,
 		func(s reconcile.Stats) uint64 { return s.Refused })
-	for _, kind := range []string{reconcile.KindCheck, reconcile.KindNightly} {
+	for _, kind := range []string{reconcile.KindCheck, reconcile.KindNightly, reconcile.KindRetention} {
 		labels := prometheus.Labels{"kind": kind}
 		sum("daybook_reconcile_failures_total", "Runs by schedule that failed.", labels,
 			func(s reconcile.Stats) uint64 { return s.Failed[kind] })
