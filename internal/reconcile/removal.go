@@ -139,3 +139,33 @@ func (r *Runner) forget(ctx context.Context, job *Job, site string) (did bool, e
 	}
 	return true, err
 }
+
+// UnfinishedErasures tells what was to be erased of a site by those that did
+// not come to their end: killed, stopped or failed.
+func (r *Runner) UnfinishedErasures(ctx context.Context, site string) ([]Range, error) {
+	var ranges []Range
+	err := r.eachErasure(ctx, site, func(job *Job) error {
+		ranges = append(ranges, job.Spec.Range)
+		return nil
+	})
+	return ranges, err
+}
+
+// DropErasures drops the records of erasures of a site that have ended.
+func (r *Runner) DropErasures(ctx context.Context, site string) (dropped int, err error) {
+	err = r.eachErasure(ctx, site, func(job *Job) error {
+		dropped++
+		return r.store.DropJob(ctx, job.ID)
+	})
+	return dropped, err
+}
+
+func (r *Runner) eachErasure(ctx context.Context, site string, fn func(*Job) error) error {
+	list, err := r.List(ctx, listedJobs, KindErasure)
+	for _, job := range list {
+		if err == nil && job.Spec.Site == site && (job.State != Running || job.Lost(r.now())) {
+			err = fn(job)
+		}
+	}
+	return err
+}

@@ -1,0 +1,222 @@
+// Package retention takes raw events away: those that are older than they are
+// to be kept (Expire), and those of a user, of a site or of some of its days
+// that somebody wants erased (Erase).
+//
+// # Expiring
+//
+// The day after its raw events are gone nobody can tell any more whether a
+// rollup is right. So each day is folded once more before they go, and a
+// rollup that is not right is rebuilt; where a rebuild could lose counts the
+// day stays, and holds up the later days of its site until an operator has
+// decided. Days go one by one in the order of their dates, so that whatever
+// ends it, what is done is done, and the next run goes on there.
+//
+// Events that come for a day after its raw events went become dead letters in
+// the worker: they could not be told from retries of events that were counted.
+//
+// # Erasing
+//
+// What is accepted and not yet counted would come back, so erasing waits until
+// what was in the queue when it began is counted. Raw events go first, then
+// the rollups are rebuilt without them, or go too; then a rebuild that was at
+// work meanwhile is waited for, since it may have read what is gone; and in
+// the end everything is looked at again, which the receipt tells of.
+package retention
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// Store is what it takes to remove raw events.
+type Store interface {
+	reconcile.JobStore
+	store.Retention
+	DeadLetters(ctx context.Context, after string, limit int) ([]store.DeadLetter, error)
+	DeleteDeadLetters(ctx context.Context, keys []string) (deleted int, err error)
+}
+
+// Queue is what it takes to know what is in the queue.
+type Queue interface {
+	Backlog(ctx context.Context) ([]queue.Backlog, error)
+}
+
+// Keeper removes raw events. It is safe for concurrent use, also by several
+// processes: one of them works at a time, and to the others it gives an error
+// that wraps reconcile.ErrBusy.
+type Keeper struct {
+	queue  Queue
+	store  Store
+	runner *reconcile.Runner
+	limits rollup.Limits
+	log    *slog.Logger
+	now    func() time.Time
+	// patience is how long the queue may stand still while it is waited for.
+	patience time.Duration
+}
+
+// New makes a Keeper that bounds the rollups that it writes as runner does.
+// Only erasing needs the queue.
+func New(q Queue, st Store, runner *reconcile.Runner, limits rollup.Limits, log *slog.Logger) *Keeper {
+	return &Keeper{queue: q, store: st, runner: runner, limits: limits, log: log, now: time.Now, patience: 30 * time.Second}
+}
+
+// Expired tells of a site of which raw events were removed, or would be.
+type Expired struct {
+	Site string `json:"site"`
+	// KeepDays is for how many days they are kept, Before the first date that
+	// is.
+	KeepDays int    `json:"keep_days"`
+	Before   string `json:"before"`
+	// Dates are those of which they were removed, or would be.
+	Dates []string `json:"dates"`
+	// Events counts the removed raw events; of a plan it is the events that
+	// the rollups of these dates have counted, which is about as many.
+	Events int64 `json:"events"`
+	// Rebuilt are those of the dates that had a rollup that was not right.
+	Rebuilt []string `json:"rebuilt,omitempty"`
+	// Left is the date that stays, and with it all later ones, because its
+	// rollup is not right; Reason says why it could not be rebuilt.
+	Left   string `json:"left,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Plan tells what Expire would remove; what it finds of the rollups only
+// Expire tells. It only reads, and no raw events.
+func (k *Keeper) Plan(ctx context.Context, policy Policy) ([]Expired, error) {
+	var plan []Expired
+	err := k.eachExpired(ctx, policy, func(e Expired) error {
+		totals, err := k.totals(ctx, e.Site, e.Dates[0], e.Dates[len(e.Dates)-1])
+		if err != nil {
+			return err
+		}
+		for _, date := range e.Dates {
+			e.Events += totals[date]
+		}
+		plan = append(plan, e)
+		return nil
+	})
+	return plan, err
+}
+
+// eachExpired calls fn for each site that has raw events which are too old.
+func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired) error) error {
+	if err := policy.Validate(); err != nil {
+		return err
+	}
+	now := k.now()
+	return reconcile.EachSite(ctx, k.store, func(site string) error {
+		before := policy.before(site, now)
+		if before == "" {
+			return nil
+		}
+		last, err := dayBefore(before)
+		if err != nil {
+			return err
+		}
+		dates, err := k.store.EventDates(ctx, site, "", last)
+		if err != nil {
+			return fmt.Errorf("list the days of %s: %w", site, err)
+		}
+		if len(dates) == 0 {
+			return nil
+		}
+		return fn(Expired{Site: site, KeepDays: policy.keeps(site), Before: before, Dates: dates})
+	})
+}
+
+// totals gives the events that the rollups of a site have counted, by date. A
+// damaged one has counted nothing.
+func (k *Keeper) totals(ctx context.Context, site, from, to string) (map[string]int64, error) {
+	totals := map[string]int64{}
+	err := k.store.SiteDays(ctx, site, from, to, func(day *rollup.Day, damaged *store.DamagedError) error {
+		if damaged != nil {
+			totals[damaged.Key.Date] = 0
+		} else {
+			totals[day.Date] = int64(day.Events)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the rollups of %s: %w", site, err)
+	}
+	return totals, nil
+}
+
+// Expire removes the raw events that are too old, after it has made sure that
+// their rollups are right. by tells who wants it. When it ends early, with an
+// error, it still tells what it did.
+func (k *Keeper) Expire(ctx context.Context, policy Policy, by string) ([]Expired, error) {
+	var done []Expired
+	_, err := k.runner.Alone(ctx, reconcile.KindRetention, reconcile.Range{}, by, func(ctx context.Context, w *reconcile.Work) (err error) {
+		done, err = k.expire(ctx, policy, w)
+		return err
+	})
+	return done, err
+}
+
+// Nightly gives what the reconciler is to do each night.
+func (k *Keeper) Nightly(policy Policy) func(context.Context, *reconcile.Work) error {
+	return func(ctx context.Context, w *reconcile.Work) error {
+		_, err := k.expire(ctx, policy, w)
+		return err
+	}
+}
+
+func (k *Keeper) expire(ctx context.Context, policy Policy, w *reconcile.Work) (done []Expired, err error) {
+	err = k.eachExpired(ctx, policy, func(e Expired) error {
+		err := k.expireSite(ctx, &e, w)
+		done = append(done, e)
+		log := k.log.With("site", e.Site, "days", len(e.Dates), "events", e.Events, "keep_days", e.KeepDays)
+		switch {
+		case err != nil:
+		case e.Left != "":
+			log.Warn("raw events stay because a rollup is not right: decide with `daybook rebuild`, --force accepts what the raw events give",
+				"left", e.Left, "reason", e.Reason)
+		default:
+			log.Info("raw events expired", "kept_since", e.Before)
+		}
+		return err
+	})
+	return done, err
+}
+
+// expireSite removes the raw events of the dates of e, and leaves in it those
+// of which it did.
+func (k *Keeper) expireSite(ctx context.Context, e *Expired, w *reconcile.Work) error {
+	dates := e.Dates
+	e.Dates = nil
+	for _, date := range dates {
+		rebuilt, left, err := w.Rebuild(ctx, store.DayKey{Site: e.Site, Date: date})
+		if err != nil {
+			return fmt.Errorf("check %s|%s before its raw events expire: %w", e.Site, date, err)
+		}
+		// What is partial has been checked before the first of it went.
+		if left != nil && !errors.Is(left, reconcile.ErrPartial) {
+			e.Left, e.Reason = date, left.Error()
+			return nil
+		}
+		if rebuilt {
+			e.Rebuilt = append(e.Rebuilt, date)
+		}
+		next, err := dayAfter(date)
+		if err != nil {
+			return err
+		}
+		removed, err := k.store.Expire(ctx, e.Site, next)
+		e.Events += removed
+		if err != nil {
+			return fmt.Errorf("expire raw events of %s|%s: %w", e.Site, date, err)
+		}
+		e.Dates = append(e.Dates, date)
+	}
+	return nil
+}
