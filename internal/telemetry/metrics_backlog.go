@@ -11,15 +11,15 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// Queue and Store are what the metrics of the backlog are read from.
-type (
-	Queue interface {
-		Backlog(ctx context.Context) ([]queue.Backlog, error)
-	}
-	Store interface {
-		Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
-	}
-)
+// Queue is what the metrics of the backlog need of the queue.
+type Queue interface {
+	Backlog(ctx context.Context) ([]queue.Backlog, error)
+}
+
+// Store is what the metrics of the backlog need of the store.
+type Store interface {
+	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
+}
 
 // askTime is how long a queue or a store has to answer; Prometheus itself
 // waits for ten seconds unless told otherwise.

@@ -76,9 +76,11 @@ func (rt *Router) wrap(route, method string, h Handler) http.HandlerFunc {
 		begun := time.Now()
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
-			p := recover()
+			p, aborted := recover(), false
 			switch p {
-			case nil, http.ErrAbortHandler:
+			case nil:
+			case http.ErrAbortHandler:
+				aborted = true
 			default:
 				rt.log.Error("handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				WriteJSON(rec, http.StatusInternalServerError, &Error{Message: "internal error; the server's log has more"})
@@ -87,7 +89,7 @@ func (rt *Router) wrap(route, method string, h Handler) http.HandlerFunc {
 				rec.status = StatusGone
 			}
 			observed()(rec.status, time.Since(begun))
-			if p == http.ErrAbortHandler {
+			if aborted {
 				panic(p) // net/http's own way to break a connection off
 			}
 		}()
