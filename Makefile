@@ -35,7 +35,8 @@ test-faults: ## Test with networks that fail, servers that are away and queues t
 .PHONY: test-crash
 test-crash: ## Strike real processes many times, and count (some ten minutes)
 	scripts/install-test-tools
-	CI=true DAYBOOK_CRASH_STRIKES=80 DAYBOOK_CRASH_OUTAGE=20s go test -count=1 -v -timeout 30m ./test/crash
+	CI=true DAYBOOK_CRASH_STRIKES=80 DAYBOOK_CRASH_OUTAGE=20s DAYBOOK_CRASH_RATE=2000 \
+		go test -count=1 -v -timeout 30m ./test/crash
 
 .PHONY: test-rules
 test-rules: ## Parse the alert rules and the dashboard as Prometheus does

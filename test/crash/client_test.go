@@ -39,8 +39,7 @@ func newClient(t testing.TB, l *ledger, ingest, report func() string) *client {
 
 // answer is what became of a request to ingest.
 type answer struct {
-	status     int // 0: there was no answer, or none that is whole
-	retryAfter string
+	status int // 0: there was no answer, or none that is whole
 	// unsent tells that ingest did not even take the connection.
 	unsent bool
 }
@@ -76,11 +75,11 @@ func (c *client) post(ctx context.Context, events []*event) answer {
 	if err != nil {
 		return answer{}
 	}
-	a := answer{status: resp.StatusCode, retryAfter: resp.Header.Get("Retry-After")}
+	retryAfter := resp.Header.Get("Retry-After")
 	switch {
-	case a.status == http.StatusServiceUnavailable && a.retryAfter != "":
-	case a.status != http.StatusAccepted:
-		c.t.Errorf("POST %s was answered with %s, Retry-After %q: %s", path, resp.Status, a.retryAfter, text)
+	case resp.StatusCode == http.StatusServiceUnavailable && retryAfter != "":
+	case resp.StatusCode != http.StatusAccepted:
+		c.t.Errorf("POST %s was answered with %s, Retry-After %q: %s", path, resp.Status, retryAfter, text)
 	case len(events) > 1:
 		var result struct {
 			Accepted int
@@ -90,7 +89,7 @@ func (c *client) post(ctx context.Context, events []*event) answer {
 			c.t.Errorf("POST /events with %d events was answered with %v, %s", len(events), err, text)
 		}
 	}
-	return a
+	return answer{status: resp.StatusCode}
 }
 
 // send sends the events once and tells the ledger what came of it.
@@ -105,21 +104,21 @@ func (c *client) send(ctx context.Context, events []*event) answer {
 }
 
 // run sends batches of up to n events, with pauses, until the ledger is
-// settled. It breaks some requests off after a moment, as a client does that
-// loses its connection: their events are accepted, or not.
-func (c *client) run(seed uint64, n int, pause time.Duration) {
+// settled or ctx ends. It breaks some requests off after a moment, as a client
+// does that loses its connection: their events are accepted, or not.
+func (c *client) run(ctx context.Context, seed uint64, n int, pause time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 2))
-	for !c.ledger.settled() {
+	for ctx.Err() == nil && !c.ledger.settled() {
 		if c.ingest() != "" {
 			patience := giveUpTime
 			if rng.IntN(30) == 0 {
 				patience = time.Duration(rng.ExpFloat64() * float64(5*time.Millisecond))
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			if events := c.ledger.take(1 + rng.IntN(n)); len(events) > 0 {
-				c.send(ctx, events)
+				requestCtx, cancel := context.WithTimeout(ctx, patience)
+				c.send(requestCtx, events)
+				cancel()
 			}
-			cancel()
 		}
 		time.Sleep(time.Duration(rng.ExpFloat64() * float64(pause)))
 	}
@@ -141,7 +140,7 @@ func (c *client) resend(events []*event, tend func()) {
 // eventually polls until ok, and does what there is to tend meanwhile.
 func (c *client) eventually(what string, tend func(), ok func() bool) {
 	c.t.Helper()
-	const patience = 2 * time.Minute
+	const patience = 4 * time.Minute
 	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("in vain waited %v for this: %s", patience, what)
@@ -196,14 +195,14 @@ func (c *client) dayStats(d *day) (stats, bool) {
 	return c.stats(url.Values{"site_id": {d.site}, "date": {d.date}, "limit": {"1000"}})
 }
 
-// watch reads days at random until stop is closed. At any moment an answer
-// must hold everything that was acknowledged before its as_of, and nothing
-// that was not sent.
-func (c *client) watch(seed uint64, stop <-chan struct{}) (answers int) {
+// watch reads days at random until ctx ends. At any moment an answer must hold
+// everything that was acknowledged before its as_of, and nothing that was not
+// sent.
+func (c *client) watch(ctx context.Context, seed uint64) (answers int) {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	for {
 		select {
-		case <-stop:
+		case <-ctx.Done():
 			return answers
 		case <-time.After(time.Duration(rng.IntN(100)) * time.Millisecond):
 		}

@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -19,7 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		os.RemoveAll(binaryDir)
+		if err := os.RemoveAll(binaryDir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		os.Exit(code)
 	}))
 }
@@ -54,6 +57,7 @@ func binary(t testing.TB) string {
 const (
 	strikesVariable = "DAYBOOK_CRASH_STRIKES" // at each installation
 	outageVariable  = "DAYBOOK_CRASH_OUTAGE"  // length of an outage of Redis
+	rateVariable    = "DAYBOOK_CRASH_RATE"    // requests a second during an outage
 	seedVariable    = "DAYBOOK_CRASH_SEED"    // by default one by chance
 )
 
@@ -83,9 +87,11 @@ func newSeed(t testing.TB) uint64 {
 type installation struct {
 	targets        []target
 	ingest, report *process
-	// pause is the mean time between two requests of a client. FerretDB takes
-	// a long one: it reads all raw events to find some that it has already.
+	// pause is the mean time between two requests of a client, batch the most
+	// events of one. FerretDB needs it slow: it reads all raw events to find
+	// some that it has already.
 	pause time.Duration
+	batch int
 }
 
 func (i *installation) ingestAddr() string { return i.ingest.addr("ingest") }
@@ -98,7 +104,7 @@ var installations = []struct {
 }{
 	{"embedded", func(t *testing.T) *installation {
 		serve := newProcess(t, false, serveArgs(t)...)
-		return &installation{targets: []target{serve}, ingest: serve, report: serve, pause: 50 * time.Millisecond}
+		return &installation{targets: []target{serve}, ingest: serve, report: serve, pause: 50 * time.Millisecond, batch: 30}
 	}},
 	{"redis with embedded store", installRedis},
 	{"redis and mongodb", installMongoDB},
@@ -114,7 +120,7 @@ func serveArgs(t *testing.T) []string {
 func installRedis(t *testing.T) *installation {
 	redis := redistest.StartServer(t)
 	serve := newProcess(t, true, append(serveArgs(t), "--redis="+redis.URL())...)
-	return &installation{targets: []target{serve, redisServer{redis}}, ingest: serve, report: serve, pause: 50 * time.Millisecond}
+	return &installation{targets: []target{serve, redisServer{redis}}, ingest: serve, report: serve, pause: 50 * time.Millisecond, batch: 30}
 }
 
 // installMongoDB runs each role as a process of its own. There is one worker,
@@ -130,7 +136,7 @@ func installMongoDB(t *testing.T) *installation {
 	report := newProcess(t, false, "report", onMongoDB, "--report-addr=127.0.0.1:0")
 	return &installation{
 		targets: []target{ingest, worker, report, redisServer{redis}},
-		ingest:  ingest, report: report, pause: 500 * time.Millisecond,
+		ingest:  ingest, report: report, pause: 500 * time.Millisecond, batch: 5,
 	}
 }
 
@@ -138,7 +144,7 @@ func installMongoDB(t *testing.T) *installation {
 // clients send events, and compares what is counted in the end with what was
 // acknowledged.
 func TestCrash(t *testing.T) {
-	strikes := setting(t, strikesVariable, 7, strconv.Atoi)
+	n := setting(t, strikesVariable, 7, strconv.Atoi)
 	for _, variant := range installations {
 		t.Run(variant.name, func(t *testing.T) {
 			t.Parallel()
@@ -148,36 +154,41 @@ func TestCrash(t *testing.T) {
 			l := newLedger(seed)
 			c := newClient(t, l, i.ingestAddr, i.reportAddr)
 
+			// The test's context ends them when it fails.
 			var senders, watcher sync.WaitGroup
+			t.Cleanup(watcher.Wait)
+			t.Cleanup(senders.Wait)
 			for n := range uint64(32) {
 				most := 1
 				if n%8 == 0 {
-					most = 30
+					most = i.batch
 				}
-				senders.Go(func() { c.run(seed+n, most, i.pause) })
+				senders.Go(func() { c.run(t.Context(), seed+n, most, i.pause) })
 			}
-			answers, stop := 0, make(chan struct{})
-			watcher.Go(func() { answers = c.watch(seed, stop) })
+			answers := 0
+			watching, stop := context.WithCancel(t.Context())
+			defer stop()
+			watcher.Go(func() { answers = c.watch(watching, seed) })
 
-			r.strike(strikes)
+			r.strike(n)
 			r.wait(time.Second)
 			l.close()
 			c.eventually("all events are acknowledged or given up", r.tend, l.settled)
 			senders.Wait()
-			close(stop)
+			stop()
 			watcher.Wait()
 
 			c.settle(r.tend)
 			differences, counted := c.check(r.tend)
 			t.Logf("%d events sent, %d acknowledged, %d given up, of which %d are counted; %s; %d reports under way; difference %d; %v; seed %d",
 				l.sent(), len(l.acked), len(l.givenUp()), counted, r.tally(), answers, len(differences), time.Since(begun).Round(time.Second), seed)
-			report(t, "in the end", differences)
+			mustBeNone(t, "in the end", differences)
 
 			// All of it once more, as by a client that forgot what it sent.
 			c.resend(l.acked, r.tend)
 			c.settle(r.tend)
 			differences, again := c.check(r.tend)
-			report(t, "after all that was acknowledged was sent again", differences)
+			mustBeNone(t, "after all that was acknowledged was sent again", differences)
 			if again != counted {
 				t.Errorf("of the events that were given up %d are counted after the others were sent again, %d before", again, counted)
 			}
@@ -185,7 +196,7 @@ func TestCrash(t *testing.T) {
 			c.resend(l.givenUp(), r.tend)
 			c.settle(r.tend)
 			differences, counted = c.check(r.tend)
-			report(t, "after all that was given up was sent again", differences)
+			mustBeNone(t, "after all that was given up was sent again", differences)
 			if counted != len(l.givenUp()) {
 				t.Errorf("%d of %d events are counted that were sent again after they had been given up", counted, len(l.givenUp()))
 			}
@@ -193,8 +204,8 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// report fails the test for differences.
-func report(t *testing.T, when string, differences []string) {
+// mustBeNone fails the test for differences.
+func mustBeNone(t *testing.T, when string, differences []string) {
 	t.Helper()
 	const most = 20
 	for n, difference := range differences {
