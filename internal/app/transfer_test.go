@@ -18,34 +18,35 @@ import (
 	"github.com/daybook-analytics/daybook/internal/transfer"
 )
 
-// export gives all that there is of an installation in one form.
-func export(t *testing.T, actions admin.Actions, what, format string) string {
-	t.Helper()
-	var out bytes.Buffer
-	sum, err := actions.Export(t.Context(), transfer.Spec{What: what, Format: format}, &out)
-	if err != nil || sum.Broken > 0 {
-		t.Fatalf("export of %s as %s: %v, %+v", what, format, err, sum)
-	}
-	return out.String()
+// forms are the exports by which installations are compared.
+var forms = []transfer.Spec{
+	{What: transfer.Events, Format: transfer.NDJSON},
+	{What: transfer.Rollups, Format: transfer.NDJSON},
+	{What: transfer.Rollups, Format: transfer.CSV},
+	{What: transfer.Rollups, Format: transfer.JSON},
 }
 
-// moved is everything that an installation tells of itself. Raw events are
-// sorted, because an installation gives them in the order in which they came.
-func moved(t *testing.T, actions admin.Actions) map[string]string {
+// export gives all that there is of an installation, in all forms.
+func export(t *testing.T, actions admin.Actions) map[transfer.Spec]string {
 	t.Helper()
-	all := map[string]string{}
-	for _, what := range []string{transfer.Events, transfer.Rollups} {
-		for _, format := range []string{transfer.NDJSON, transfer.CSV, transfer.JSON} {
-			text := export(t, actions, what, format)
-			if what == transfer.Events {
-				lines := strings.Split(strings.ReplaceAll(text, "},\n", "}\n"), "\n")
-				slices.Sort(lines)
-				text = strings.Join(lines, "\n")
-			}
-			all[what+" as "+format] = text
+	all := map[transfer.Spec]string{}
+	for _, form := range forms {
+		var out bytes.Buffer
+		sum, err := actions.Export(t.Context(), form, &out)
+		if err != nil || sum.Broken > 0 {
+			t.Fatalf("export of %s as %s: %v, %+v", form.What, form.Format, err, sum)
 		}
+		all[form] = out.String()
 	}
 	return all
+}
+
+// sortedLines is an export without the order of the events, which is that in
+// which they came.
+func sortedLines(text string) string {
+	lines := strings.Split(text, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
 }
 
 // verified counts the days by what verify says of them.
@@ -99,14 +100,14 @@ func TestMove(t *testing.T) {
 	a, actions, end := start(first)
 	importEvents(t, a, "semicomplete", "../importer/testdata/semicomplete-2015-05.log.gz")
 	load := loadgen.Options{
-		To: "http://" + a.IngestAddr(), Events: 6000, Seed: 1, Sites: 2, Days: 3, End: "2026-11-20",
+		To: "http://" + a.IngestAddr(), Events: 3000, Seed: 1, Sites: 2, Days: 3, End: "2026-11-20",
 		Paths: 500, Users: 800, ZipfS: 1.2, Batch: 100, Parallel: 2,
 	}
 	if _, err := loadgen.Run(t.Context(), load); err != nil {
 		t.Fatal(err)
 	}
 	countedAll(t, actions)
-	whole := moved(t, actions)
+	whole := export(t, actions)
 	end()
 	st := openStore(t, first)
 	for site, before := range map[string]string{"semicomplete": "2015-05-19", "load-1-1": "2026-11-20"} {
@@ -119,58 +120,63 @@ func TestMove(t *testing.T) {
 	}
 
 	a, actions, end = start(first)
-	want, wantStates := moved(t, actions), verified(t, actions)
+	events, rollups, table := forms[0], forms[1], forms[2]
+	want, wantStates := export(t, actions), verified(t, actions)
 	if wantStates[reconcile.Partial] != 4 || wantStates[reconcile.OK] != 6 || len(wantStates) != 2 {
 		t.Errorf("verify says of the days %v", wantStates)
 	}
-	if want["rollups as csv"] != whole["rollups as csv"] || want["events as ndjson"] == whole["events as ndjson"] {
+	if want[table] != whole[table] || len(want[events]) >= len(whole[events]) {
 		t.Error("not the raw events have gone, or not only they")
 	}
-	if !strings.Contains(want["rollups as csv"], "\nsemicomplete,2015-05-18,2767,2767,635\n") {
-		t.Errorf("the rollups are:\n%s", want["rollups as csv"])
+	if !strings.Contains(want[table], "\nsemicomplete,2015-05-18,2767,2767,635\n") {
+		t.Errorf("the rollups are:\n%s", want[table])
 	}
 
+	got := want
 	for _, next := range []string{"redis and mongodb", "embedded"} {
 		dir := t.TempDir()
-		files := map[string]string{}
-		for _, what := range []string{transfer.Events, transfer.Rollups} {
-			files[what] = filepath.Join(dir, what)
-			if err := os.WriteFile(files[what], []byte(export(t, actions, what, transfer.NDJSON)), 0o600); err != nil {
+		files := map[transfer.Spec]string{events: filepath.Join(dir, "events"), rollups: filepath.Join(dir, "rollups")}
+		for form, name := range files {
+			if err := os.WriteFile(name, []byte(got[form]), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
 		from, fromEnd := a, end
 		a, actions, end = start(installations[next](t))
 		for n, wantSum := range []transfer.Imported{{Written: 4, Whole: 6}, {Same: 4, Whole: 6}} {
-			rollups, err := os.Open(files[transfer.Rollups])
+			file, err := os.Open(files[rollups])
 			if err != nil {
 				t.Fatal(err)
 			}
-			sum, err := actions.ImportRollups(t.Context(), rollups)
-			if err = errors.Join(err, rollups.Close()); err != nil || fmt.Sprint(sum) != fmt.Sprint(wantSum) {
+			sum, err := actions.ImportRollups(t.Context(), file)
+			if err = errors.Join(err, file.Close()); err != nil || fmt.Sprint(sum) != fmt.Sprint(wantSum) {
 				t.Fatalf("%s: import %d of the rollups: %v, %+v", next, n, err, sum)
 			}
-			importEvents(t, a, "", files[transfer.Events])
 		}
+		importEvents(t, a, "", files[events])
 		countedAll(t, actions)
-		// An event of a day that is not whole, which the rollup has counted.
+		// An event of a day that is not whole: nobody can tell if it is counted.
 		late := filepath.Join(dir, "late")
-		for line := range strings.Lines(whole["events as ndjson"]) {
-			if strings.Contains(line, "2015-05-17T") {
-				if err := os.WriteFile(late, []byte(line), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+		_, line, _ := strings.Cut(whole[events], `"timestamp":"2015-05-17T`)
+		line, _, _ = strings.Cut(line, "\n")
+		line = `{"site_id":"semicomplete","event_id":"late","timestamp":"2015-05-17T` + line + "\n"
+		if err := os.WriteFile(late, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
 		}
 		importEvents(t, a, "", late)
 		countedAll(t, actions)
 		if letters, err := admin.AllKeys(t.Context(), actions); err != nil || len(letters) != 1 {
-			t.Errorf("%s: an event that cannot be told from one that was counted gives %v, dead letters %v", next, err, letters)
+			t.Errorf("%s: an event of a day that is not whole gives %v, dead letters %v", next, err, letters)
 		}
 
-		for form, got := range moved(t, actions) {
-			if got != want[form] {
-				t.Errorf("%s: %s differ: %s", next, form, firstDifference(got, want[form]))
+		got = export(t, actions)
+		for _, form := range forms {
+			got, want := got[form], want[form]
+			if form == events {
+				got, want = sortedLines(got), sortedLines(want)
+			}
+			if got != want {
+				t.Errorf("%s: %s as %s differ: %s", next, form.What, form.Format, firstDifference(got, want))
 			}
 		}
 		if got := verified(t, actions); fmt.Sprint(got) != fmt.Sprint(wantStates) {
