@@ -36,9 +36,9 @@ func (c *statusCmd) Run(env *env) error {
 		for _, job := range s.Running {
 			fmt.Fprintf(env.stdout, "  %s: %s\n", job.ID, pace(job))
 		}
-		fmt.Fprintf(env.stdout, "last rebuild:   %s\n", result(s.LastRebuild))
-		fmt.Fprintf(env.stdout, "last check:     %s\n", result(s.LastCheck))
-		fmt.Fprintf(env.stdout, "last nightly:   %s\n\n", result(s.LastNightly))
+		fmt.Fprintf(env.stdout, "last rebuild:   %s\n", outcome(s.LastRebuild))
+		fmt.Fprintf(env.stdout, "last check:     %s\n", outcome(s.LastCheck))
+		fmt.Fprintf(env.stdout, "last nightly:   %s\n\n", outcome(s.LastNightly))
 		return printStreams(env, s.Streams)
 	})
 }
@@ -50,8 +50,8 @@ func letters(s *admin.Status) string {
 	return fmt.Sprint(s.DeadLetters)
 }
 
-// result tells what became of a job.
-func result(job *reconcile.Job) string {
+// outcome tells what became of a job.
+func outcome(job *reconcile.Job) string {
 	if job == nil {
 		return "none yet"
 	}

@@ -18,7 +18,7 @@ type Stream struct {
 	Epoch int    `json:"epoch"`
 	Name  string `json:"stream"`
 	// Entries, Events and Bytes are what is in the queue, as queue.Backlog
-	// has it.
+	// has it; zero when all of that is done and only not trimmed yet.
 	Entries int64 `json:"entries"`
 	Events  int64 `json:"events"`
 	Bytes   int64 `json:"bytes"`
@@ -66,6 +66,9 @@ func (a *Admin) Streams(ctx context.Context) ([]Stream, error) {
 		for i := range epoch.Streams {
 			name := epoch.StreamName(i)
 			backlog, checkpoint := backlogOf[name], checkpoints[name]
+			if checkpoint.Position.Entry.Compare(backlog.Newest) >= 0 {
+				backlog = queue.Backlog{}
+			}
 			s := Stream{
 				Epoch: epoch.Number, Name: name,
 				Entries: backlog.Entries, Events: backlog.Events, Bytes: backlog.Bytes,

@@ -182,7 +182,7 @@ func (j jobs) create(ctx context.Context, id, kind string, spec Spec, by string,
 
 // newID makes an ID that sorts by time.
 func newID(kind string, now time.Time) string {
-	return now.UTC().Format("20060102T150405Z") + "-" + kind + "-" + rand.Text()[:6]
+	return now.UTC().Format("20060102T150405.000Z") + "-" + kind + "-" + rand.Text()[:6]
 }
 
 // save writes the record, unless somebody else has since it was loaded.
