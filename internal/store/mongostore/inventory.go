@@ -14,15 +14,15 @@ import (
 // Sites lists sites in order. Of each collection it takes as many as are
 // wanted, since any of them may be in that one only.
 func (s *Store) Sites(ctx context.Context, after string, limit int) ([]string, error) {
-	events, err := sitesOf(ctx, s.events, after, limit)
+	sites, err := sitesOf(ctx, s.events, after, limit)
 	if err != nil {
 		return nil, err
 	}
-	days, err := sitesOf(ctx, s.days, after, limit)
+	withDays, err := sitesOf(ctx, s.days, after, limit)
 	if err != nil {
 		return nil, err
 	}
-	sites := append(events, days...)
+	sites = append(sites, withDays...)
 	slices.Sort(sites)
 	sites = slices.Compact(sites)
 	return sites[:min(limit, len(sites))], nil

@@ -37,7 +37,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, dir: dir}, nil
+	return &Store{db: db, dir: dir, sweepBatch: sweepBatch}, nil
 }
 
 // pebbleOptions are chosen for steps of some thousand events (two keys an

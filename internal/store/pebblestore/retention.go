@@ -172,7 +172,7 @@ func (w *sweep) total() (n int64) {
 func (w *sweep) run(ctx context.Context) error {
 	for from := w.lower; ; {
 		began := time.Now()
-		next, err := w.batch(ctx, from, sweepBatch, nil)
+		next, err := w.batch(ctx, from, w.s.sweepBatch, nil)
 		if err != nil || next == nil {
 			return err
 		}

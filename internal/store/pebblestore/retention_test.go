@@ -38,7 +38,7 @@ func stockEvents(key store.DayKey, n int) []store.Event {
 	return events
 }
 
-// store n events of a day and its rollup.
+// stock stores n events of a day and its rollup.
 func stock(t testing.TB, s *Store, key store.DayKey, n int) {
 	t.Helper()
 	step := s.Begin()
@@ -77,7 +77,9 @@ func wantBelongTogether(t *testing.T, s *Store, key store.DayKey, n int) (there 
 // day of which something is gone is taken for whole, that events and IDs go
 // together, and that running it again ends it.
 func TestRemovalPowerCut(t *testing.T) {
-	const n = sweepBatch*3/4 + 1 // so that a batch ends within a day
+	const n = 30
+	const batch = n*3/4 + 1 // which ends within a day
+	const never = 1 << 40   // a number of an operation that is not reached
 	keys := []store.DayKey{{Site: "a", Date: "2026-11-22"}, {Site: "a", Date: "2026-11-23"}}
 	full := vfs.NewCrashableMem()
 	s := open(t, "store", Options{FS: full, CacheBytes: 1 << 20})
@@ -96,9 +98,10 @@ func TestRemovalPowerCut(t *testing.T) {
 			between := false // whether a power cut came between two batches
 			for at := int64(1); ; at++ {
 				fs := full.CrashClone(everything)
-				cut := &powerCut{fs: fs, config: vfs.CrashCloneCfg{UnsyncedDataPercent: int(at%3) * 50, RNG: everything.RNG}}
+				cut := &powerCut{fs: fs, at: never, config: vfs.CrashCloneCfg{UnsyncedDataPercent: int(at%3) * 50, RNG: everything.RNG}}
 				s := open(t, "store", Options{FS: errorfs.Wrap(fs, cut), CacheBytes: 1 << 20})
-				cut.at = cut.operations.Load() + at
+				s.sweepBatch = batch
+				cut.operations.Store(never - at)
 				check(t, remove(s))
 				check(t, s.Close())
 				if cut.disk.Load() == nil {
@@ -137,6 +140,34 @@ func TestRemovalPowerCut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRecordsAreDurable proves that a power cut takes back neither KeptSince,
+// even where nothing was removed, nor what was done to a job.
+func TestRecordsAreDurable(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, "store", Options{FS: fs})
+	for _, c := range []struct {
+		name  string
+		write func() error
+		want  string
+	}{
+		{"Expire", func() error { _, err := s.Expire(t.Context(), "a", "2026-11-24"); return err }, "2026-11-24 []"},
+		{"SwapJob", func() error { return s.SwapJob(t.Context(), &store.Job{ID: "job", Body: []byte("!")}) }, "2026-11-24 [{job 1 [33]}]"},
+		{"DropJob", func() error { return s.DropJob(t.Context(), "job") }, "2026-11-24 []"},
+	} {
+		check(t, c.write())
+		after := open(t, "store", Options{FS: fs.CrashClone(vfs.CrashCloneCfg{})})
+		kept, err := after.KeptSince(t.Context(), "a")
+		check(t, err)
+		jobs, err := after.Jobs(t.Context(), "", 10)
+		check(t, err)
+		if got := fmt.Sprint(kept, " ", jobs); got != c.want {
+			t.Errorf("after %s and a power cut: got %s, want %s", c.name, got, c.want)
+		}
+		check(t, after.Close())
+	}
+	check(t, s.Close())
 }
 
 // TestStepBetweenBatches proves that steps go on between the batches of a

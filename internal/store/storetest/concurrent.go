@@ -71,6 +71,11 @@ func (b Backend) testAtomic(t *testing.T) {
 		wantErr(t, err, context.DeadlineExceeded)
 		other.Discard()
 		wantErr(t, s.SwapDay(within(t), newDay(day, stream, 9)), context.DeadlineExceeded)
+		for name, remove := range removals {
+			if _, err := remove(within(t), s, site, "2027-01-01"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s of a site that a step has: error is %v", name, err)
+			}
+		}
 
 		commit(t, step, stream, at(2))
 		wantDay(t, load(t, s, day), d)
