@@ -78,7 +78,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer cancel()
 	context.AfterFunc(ctx, cancel)
 
-	err = command.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr})
+	return exitCode(command.Run(&env{ctx: ctx, stdout: stdout, stderr: stderr}), stderr)
+}
+
+// exitCode gives the exit code of a command, and tells its error.
+func exitCode(err error, stderr io.Writer) int {
 	var coded *exitError
 	switch {
 	case errors.As(err, &coded):
