@@ -55,15 +55,22 @@ func (c *rebuildCmd) Run(env *env) error {
 			return err
 		}
 		fmt.Fprintf(env.stderr, "job %s\n", job.ID)
-		job, err = follow(env, actions, job)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			return errors.Join(json.NewEncoder(env.stdout).Encode(job), ended(job))
-		}
-		return errors.Join(showFindings(env, job), ended(job))
+		return c.follow(env, actions, job)
 	})
+}
+
+// follow shows how far a job is until it ends, and then what it has found.
+func (c *rebuildCmd) follow(env *env, actions admin.Actions, job *reconcile.Job) error {
+	job, err := wait(env, actions, job)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		err = json.NewEncoder(env.stdout).Encode(job)
+	} else {
+		err = showFindings(env, job)
+	}
+	return errors.Join(err, ended(job))
 }
 
 func (c *rebuildCmd) start(env *env, actions admin.Actions) (*reconcile.Job, error) {
@@ -92,8 +99,8 @@ const (
 	maxPoll = 500 * time.Millisecond
 )
 
-// follow shows how far a job is until it ends, and gives its last record.
-func follow(env *env, actions admin.Actions, job *reconcile.Job) (*reconcile.Job, error) {
+// wait shows how far a job is until it ends, and gives its last record.
+func wait(env *env, actions admin.Actions, job *reconcile.Job) (*reconcile.Job, error) {
 	resume := fmt.Sprintf("`daybook rebuild --resume %s`", job.ID)
 	var bar *progress.Progress
 	defer func() {
@@ -101,7 +108,7 @@ func follow(env *env, actions admin.Actions, job *reconcile.Job) (*reconcile.Job
 			bar.Close()
 		}
 	}()
-	for wait := minPoll; job.State == reconcile.Running; wait = min(2*wait, maxPoll) {
+	for pause := minPoll; job.State == reconcile.Running; pause = min(2*pause, maxPoll) {
 		if job.Lost(time.Now()) {
 			return nil, fmt.Errorf("job %s had no news for %s, so that its process is gone: go on with %s", job.ID, reconcile.StaleAfter, resume)
 		}
@@ -112,7 +119,7 @@ func follow(env *env, actions admin.Actions, job *reconcile.Job) (*reconcile.Job
 			bar.Set(int64(job.Finished), pace(job))
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(pause):
 		case <-env.ctx.Done():
 			if _, remote := actions.(*admin.Client); remote {
 				return nil, fmt.Errorf("job %s goes on in the running daybook: `daybook jobs show %[1]s` tells how far it is, `daybook jobs cancel %[1]s` ends it", job.ID)
