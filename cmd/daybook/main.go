@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -55,7 +56,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Description("Web analytics that counts every event once.\n\nEach flag can be given as an environment variable too: --report-addr is DAYBOOK_REPORT_ADDR."),
 		kong.DefaultEnvars("DAYBOOK"),
 		kong.Vars{"version": version()},
-		kong.UsageOnError(),
+		kong.ValueFormatter(showDefault),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { exited, code = true, c }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -92,6 +93,20 @@ func exitCode(err error, stderr io.Writer) int {
 		return exitFailed
 	}
 	return 0
+}
+
+// showDefault is the help of a flag: what it is, its default, and its
+// environment variable.
+func showDefault(v *kong.Value) string {
+	help := kong.DefaultHelpValueFormatter(v)
+	if v.Default == "" || v.Flag == nil || v.Flag.PlaceHolder == "" {
+		return help // a flag without a placeholder shows its default in its place
+	}
+	shown := " (default " + v.Default + ")"
+	if at := strings.LastIndex(help, " ($"); at >= 0 {
+		return help[:at] + shown + help[at:]
+	}
+	return strings.TrimSuffix(help, ".") + shown + "."
 }
 
 // env is what a command is run with.

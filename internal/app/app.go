@@ -164,13 +164,11 @@ func (a *App) limits() rollup.Limits {
 // Run starts everything, waits for ctx to end, and stops in order: accept no
 // more, finish what was accepted, close. It has the grace time for that.
 func (a *App) Run(ctx context.Context) error {
-	started := 0
 	err := func() error {
 		for _, p := range a.parts {
 			if err := p.Start(); err != nil {
 				return err
 			}
-			started++
 		}
 		a.log.Info("ready", "ingest", a.IngestAddr(), "report", a.ReportAddr())
 		<-ctx.Done()
