@@ -158,12 +158,12 @@ func TestCrash(t *testing.T) {
 			var senders, watcher sync.WaitGroup
 			t.Cleanup(watcher.Wait)
 			t.Cleanup(senders.Wait)
-			for n := range uint64(32) {
+			for sender := range uint64(32) {
 				most := 1
-				if n%8 == 0 {
+				if sender%8 == 0 {
 					most = i.batch
 				}
-				senders.Go(func() { c.run(t.Context(), seed+n, most, i.pause) })
+				senders.Go(func() { c.run(t.Context(), seed+sender, most, i.pause) })
 			}
 			answers := 0
 			watching, stop := context.WithCancel(t.Context())

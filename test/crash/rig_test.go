@@ -114,15 +114,15 @@ func (r *rig) strike(n int) {
 		}
 		target := r.bag[0]
 		r.bag = r.bag[1:]
-		if _, down := r.down[target]; down {
-			delete(r.down, target)
-			target.start()
-		}
 		if r.rng.IntN(2) == 0 {
 			// A worker that was killed left leases behind, which hold up the
 			// next one. It should be struck at work too.
 			r.waitUntil(2*leaseTime, func() bool { return !target.idle() })
 			r.wait(r.between(0, 300*time.Millisecond))
+		}
+		if _, down := r.down[target]; down {
+			delete(r.down, target)
+			target.start()
 		}
 		count := r.counts[target]
 		mild := (count.kills+count.stops+count.pauses)%3 == 1 && target.ready()
