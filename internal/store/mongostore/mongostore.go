@@ -63,6 +63,13 @@ func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	return connect(ctx, c, database)
 }
 
+// connectTimeout is how long a connection may take to be made, unless the URI
+// says otherwise (connectTimeoutMS). It is also how long the driver waits for
+// the sign of life that it asks of a server every 10 seconds. Only when that
+// is missing does it give up calls that get no answer: so a server that stands
+// still is noticed within about 20 seconds, and not after more than a minute.
+const connectTimeout = 5 * time.Second
+
 // clientOptions reads the URI.
 func clientOptions(uri string, opts Options) (c *options.ClientOptions, database string, err error) {
 	parsed, err := connstring.ParseAndValidate(uri)
@@ -73,6 +80,7 @@ func clientOptions(uri string, opts Options) (c *options.ClientOptions, database
 	c = options.Client().
 		SetAppName("daybook").
 		SetServerSelectionTimeout(cmp.Or(opts.ServerSelectionTimeout, 5*time.Second)).
+		SetConnectTimeout(connectTimeout).
 		SetWriteConcern(&writeconcern.WriteConcern{W: writeconcern.WCMajority, Journal: &journal}).
 		ApplyURI(uri).
 		SetReadConcern(readconcern.Majority()).
