@@ -353,7 +353,7 @@ func TestAdminIsNotOnTCP(t *testing.T) {
 	cfg.Ingest, cfg.Worker, cfg.Report = i.ingest(), i.worker(), i.report()
 	a, _ := run(t, cfg)
 	for _, addr := range []string{a.IngestAddr(), a.ReportAddr()} {
-		for _, path := range []string{"/deadletters/list", "/deadletters/purge", "/streams/list", "/streams/raise"} {
+		for _, path := range []string{"/deadletters/list", "/deadletters/purge", "/streams/list", "/streams/raise", "/admin/rebuilds", "/admin/reconciliations", "/admin/verify", "/admin/status"} {
 			resp, err := http.Post("http://"+addr+path, "application/json", strings.NewReader("{}"))
 			if err != nil {
 				t.Fatal(err)
