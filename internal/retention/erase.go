@@ -110,6 +110,10 @@ func (k *Keeper) Erase(ctx context.Context, e Erasure) (*Receipt, error) {
 			return fmt.Errorf("nothing was erased: %w", err)
 		}
 		begun = true
+		// First the dead letters: taking the rest away takes them off the disk.
+		if err := k.eraseLetters(ctx, receipt); err != nil {
+			return err
+		}
 		if e.User != "" {
 			return k.eraseUser(ctx, receipt)
 		}
@@ -285,8 +289,8 @@ func (k *Keeper) notRecomputed(ctx context.Context, r *Receipt) error {
 	return err
 }
 
-// eraseTraces erases what else there is: dead letters and, with a whole site,
-// what the records of jobs tell of it.
+// eraseTraces erases what else there is: dead letters that have come meanwhile
+// and, with a whole site, what the records of jobs tell of it.
 func (k *Keeper) eraseTraces(ctx context.Context, r *Receipt) error {
 	if err := k.eraseLetters(ctx, r); err != nil {
 		return err

@@ -168,27 +168,9 @@ func TestExpireWhileEventsCome(t *testing.T) {
 		key := dates("a", "2026-03-01", 1)[0]
 		w.send(key, 500, "u1", "u2")
 		w.settle()
-		begun, stop := make(chan struct{}), make(chan struct{})
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			for n := 0; ; n++ {
-				w.send(key, 3, "late")
-				if n == 5 {
-					close(begun)
-				}
-				select {
-				case <-stop:
-					return
-				default:
-				}
-			}
-		}()
-		<-begun
+		stop := w.load([]store.DayKey{key}, "late")
 		done, err := w.keeper("2026-04-01").Expire(t.Context(), Policy{Days: 5}, "test")
-		close(stop)
-		<-ended
-		w.settle()
+		stop()
 		if err != nil || len(done) != 1 || done[0].Left != "" {
 			t.Fatalf("%v, %+v", err, done)
 		}

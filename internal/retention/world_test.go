@@ -139,20 +139,47 @@ func (w *world) send(key store.DayKey, n int, users ...string) {
 	}
 }
 
+// load sends events of days, a few at a time and no faster than they are
+// counted, until the function that it gives is called.
+func (w *world) load(keys []store.DayKey, users ...string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	begun := make(chan struct{})
+	var loader sync.WaitGroup
+	loader.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			w.send(keys[n%len(keys)], 3, users...)
+			if n == 10 {
+				close(begun)
+			}
+			for w.backlog() > 20 && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	<-begun
+	return func() {
+		cancel()
+		loader.Wait()
+		w.settle()
+	}
+}
+
+// backlog tells how many entries are in the queue.
+func (w *world) backlog() (entries int64) {
+	backlog, err := w.queue.Backlog(context.Background())
+	if err != nil {
+		w.t.Error(err)
+	}
+	for _, b := range backlog {
+		entries += b.Entries
+	}
+	return entries
+}
+
 // settle waits until the queue is worked off.
 func (w *world) settle() {
 	w.t.Helper()
-	eventually(w.t, "the queue is worked off", func() bool {
-		backlog, err := w.queue.Backlog(w.t.Context())
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		entries := int64(0)
-		for _, b := range backlog {
-			entries += b.Entries
-		}
-		return entries == 0
-	})
+	eventually(w.t, "the queue is worked off", func() bool { return w.backlog() == 0 })
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

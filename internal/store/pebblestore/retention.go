@@ -122,13 +122,17 @@ func boundsBefore(kind byte, site, before string) (lower, upper []byte) {
 	return lower, appendString(bytes.Clone(lower), before)
 }
 
-// purge takes off the disk what was erased of a site. Pebble keeps a deleted
-// value until a compaction comes by, which for a quiet site may be never.
+// purge takes off the disk what was erased of a site, and dead letters that
+// were deleted before. Pebble keeps a deleted value until a compaction comes
+// by, which for a quiet site may be never.
 func (s *Store) purge(ctx context.Context, site, before string) error {
-	for _, kind := range []byte{keyEvent, keyEventID, keyRollup} {
+	for _, kind := range []byte{keyEvent, keyEventID, keyRollup, keyDeadLetter} {
 		lower, upper := boundsBefore(kind, site, before)
-		if kind == keyEventID { // has no date in its key
+		switch kind {
+		case keyEventID: // has no date in its key
 			upper = end(lower)
+		case keyDeadLetter: // has no site either
+			lower, upper = []byte{kind}, []byte{kind + 1}
 		}
 		if err := s.db.Compact(ctx, lower, upper, false); err != nil {
 			return fmt.Errorf("taking what was erased off the disk of %s: %w", s.dir, err)
