@@ -1,6 +1,6 @@
 // Package faults puts networks that fail between Daybook's roles and their
-// servers, and takes the servers away, while events come in. In the end
-// everything that was acknowledged is counted, once.
+// servers, and fills queues, while events come in. In the end everything that
+// was acknowledged is counted, once.
 //
 // It is a module of its own so that Daybook does not depend on the proxy.
 // `make test-faults` runs it; docs/testing-faults.md says what it shows and
@@ -22,13 +22,11 @@ import (
 var (
 	seed   = flag.Uint64("seed", 0, "seed of the load and the faults; 0 takes one by chance")
 	rounds = flag.Int("rounds", 2, "how often a network fails in each way in TestNetworkFaults")
-	outage = flag.Duration("outage", 3*time.Second, "how long Redis is away in TestRedisAway")
-	rate   = flag.Int("rate", 200, "requests a second in TestRedisAway")
 )
 
 // noHang is far more than any answer may take. How long they do take is
 // printed and not judged: it is the machine's matter too.
-const noHang = 15 * time.Second
+const noHang = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -49,6 +47,11 @@ func random(part uint64) *rand.Rand { return rand.New(rand.NewPCG(*seed, part)) 
 // TestNetworkFaults lets the connections to Redis, to MongoDB and to both
 // fail in every way, again and again, while events come in. Nothing is
 // restarted.
+//
+// That it can fail was tried. It did with a client that sends again with
+// other event_ids, with a worker that folds duplicates, and with an ingest
+// that confirms what failed (redis, both); and with a store that takes
+// replays for duplicates (mongodb, both).
 func TestNetworkFaults(t *testing.T) {
 	for name, c := range map[string]struct{ redis, mongodb bool }{
 		"redis":   {redis: true},
@@ -68,10 +71,10 @@ func TestNetworkFaults(t *testing.T) {
 				store = mongodb(t)
 				networks = append(networks, newNetwork(t, "MongoDB", &store.MongoDB))
 			}
-			roles := startRoles(t, queue, store, config.Ingest{})
+			roles := startRoles(t, queue, store)
 
 			load := newLoad(t, roles)
-			load.start(4, 20*time.Millisecond)
+			load.start(4)
 			var failing sync.WaitGroup
 			for i, n := range networks {
 				failing.Go(func() { n.fail(random(uint64(i))) })

@@ -74,9 +74,10 @@ type load struct {
 	stopped chan struct{}
 	clients sync.WaitGroup
 
-	mu      sync.Mutex // protects what follows
-	sent    map[string]int
+	mu      sync.Mutex      // protects what follows
+	sent    map[string]int  // events that were sent, by site
 	counted map[dayKey]*day // what was acknowledged, each event once
+	// answers has how long each took, by method and status.
 	answers map[string][]time.Duration
 }
 
@@ -92,13 +93,21 @@ func newLoad(t *testing.T, r *roles) *load {
 	return l
 }
 
-// start begins to send, each of n clients a request per pace or, when that is
-// not acknowledged, as soon as it is. Another client reads the statistics.
-func (l *load) start(n int, pace time.Duration) {
+// Paces of the load. Reading is dear on FerretDB, which goes through all raw
+// events to see whether a day without a rollup has some.
+const (
+	sendEvery = 20 * time.Millisecond
+	readEvery = 250 * time.Millisecond
+)
+
+// start begins to send, each of n clients a request per sendEvery or, when
+// that is not acknowledged, as soon as it is. Another client reads the
+// statistics.
+func (l *load) start(n int) {
 	for i := range n {
 		l.clients.Go(func() {
 			rng := random(100 + uint64(i))
-			for n := 0; l.wait(pace); n++ {
+			for n := 0; l.wait(sendEvery); n++ {
 				var batch []event
 				for range 1 + rng.IntN(3) {
 					batch = append(batch, newEvent(rng, fmt.Sprintf("%d-%d-%d", i, n, len(batch))))
@@ -108,7 +117,7 @@ func (l *load) start(n int, pace time.Duration) {
 		})
 	}
 	l.clients.Go(func() {
-		for i := 0; l.wait(pace); i++ {
+		for i := 0; l.wait(readEvery); i++ {
 			l.read(sites[i%len(sites)])
 		}
 	})
@@ -132,38 +141,17 @@ func (l *load) stop() {
 
 // sendUntilTaken sends a batch until it is acknowledged.
 func (l *load) sendUntilTaken(batch []event) {
+	l.mu.Lock()
+	for _, e := range batch {
+		l.sent[e.Site]++
+	}
+	l.mu.Unlock()
 	for deadline := time.Now().Add(time.Minute); !l.send(batch); time.Sleep(retryAfter) {
 		if time.Now().After(deadline) {
 			l.t.Errorf("the batch with event %s is not acknowledged after a minute", batch[0].ID)
 			return
 		}
 	}
-}
-
-// sendAtRate sends single events in so many requests a second, whatever
-// becomes of them, and prints how long the answers took. It gives those events
-// that were not acknowledged.
-func (l *load) sendAtRate(name string, rate int, duration time.Duration) (refused []event) {
-	var requests sync.WaitGroup
-	var mu sync.Mutex // protects refused
-	rng := random(300)
-	tick := time.NewTicker(time.Second / time.Duration(rate))
-	defer tick.Stop()
-	for i := range int(duration.Seconds() * float64(rate)) {
-		e := newEvent(rng, fmt.Sprintf("%s-%d", name, i))
-		<-tick.C
-		requests.Go(func() {
-			if !l.send([]event{e}) {
-				mu.Lock()
-				defer mu.Unlock()
-				refused = append(refused, e)
-			}
-		})
-	}
-	requests.Wait()
-	l.t.Logf("%s, %d requests a second:", name, rate)
-	l.print()
-	return refused
 }
 
 // send sends a batch once, and tells whether it was acknowledged. One event
@@ -177,19 +165,13 @@ func (l *load) send(batch []event) bool {
 	for _, e := range batch {
 		line, err := json.Marshal(e)
 		if err != nil {
-			l.t.Fatal(err)
+			panic(err) // strings always encode
 		}
 		body.Write(append(line, '\n'))
 	}
-	l.mu.Lock()
-	for _, e := range batch {
-		l.sent[e.Site]++
-	}
-	l.mu.Unlock()
-
 	req, err := http.NewRequest(http.MethodPost, l.roles.ingest+path, strings.NewReader(body.String()))
 	if err != nil {
-		l.t.Fatal(err)
+		panic(err) // the URL is wrong
 	}
 	req.Header.Set("Content-Type", media)
 	status, answer := l.do(req)
@@ -260,19 +242,17 @@ func (l *load) do(req *http.Request) (status int, body string) {
 	return resp.StatusCode, string(text)
 }
 
-// refused is how many requests to ingest were answered with 503 since print
-// was called.
+// refused is how many requests to ingest were answered with 503.
 func (l *load) refused() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.answers["POST 503"])
 }
 
-// print prints how long the answers took since it was called before.
+// print prints how long the answers took.
 func (l *load) print() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	defer clear(l.answers)
 	for _, kind := range slices.Sorted(maps.Keys(l.answers)) {
 		took := l.answers[kind]
 		slices.Sort(took)
@@ -293,7 +273,7 @@ func (l *load) stats(key dayKey) *day {
 	}
 	req, err := http.NewRequest(http.MethodGet, l.roles.report+query, nil)
 	if err != nil {
-		l.t.Fatal(err)
+		panic(err) // the URL is wrong
 	}
 	status, body := l.do(req)
 	if status != http.StatusOK {
@@ -342,6 +322,7 @@ func (l *load) check() {
 		const date = "2020-01-01"
 		l.sendUntilTaken([]event{{ID: "last", Site: site, Type: "last", Time: date + "T00:00:00Z"}})
 		eventually(l.t, "the last event of "+site+" is counted", func() bool {
+			time.Sleep(readEvery)
 			d := l.stats(dayKey{site, date})
 			return d != nil && d.events == 1
 		})
@@ -364,5 +345,5 @@ func (l *load) check() {
 			}
 		}
 	}
-	l.t.Logf("%d events were acknowledged and are counted", total)
+	l.t.Logf("%d events were acknowledged", total)
 }

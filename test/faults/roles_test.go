@@ -24,9 +24,9 @@ type roles struct {
 
 // startRoles runs the roles until the end of the test. They must end without
 // an error then, and not before.
-func startRoles(t *testing.T, queue config.Queue, store config.Store, ingest config.Ingest) *roles {
+func startRoles(t *testing.T, queue config.Queue, store config.Store) *roles {
 	t.Helper()
-	ingest.IngestAddr = "127.0.0.1:0"
+	ingest := &config.Ingest{IngestAddr: "127.0.0.1:0"}
 	worker := &config.Worker{TableKeys: 2000, Pace: 50 * time.Millisecond, LeaseTime: 5 * time.Second}
 	report := &config.Report{ReportAddr: "127.0.0.1:0", RawScans: 2, RawScanEvents: 1_000_000, RawScanTime: 10 * time.Second}
 	base := app.Config{Process: config.Process{Grace: 20 * time.Second}, Queue: queue, Store: store}
@@ -34,14 +34,14 @@ func startRoles(t *testing.T, queue config.Queue, store config.Store, ingest con
 	r := &roles{log: newLog(t)}
 	if store.MongoDB == "" {
 		base.Data.Data = t.TempDir()
-		base.Worker, base.Report, base.Ingest = worker, report, &ingest
+		base.Worker, base.Report, base.Ingest = worker, report, ingest
 		all := r.run(t, base)
 		r.ingest, r.report = "http://"+all.IngestAddr(), "http://"+all.ReportAddr()
 		return r
 	}
 	workerOnly, reportOnly, ingestOnly := base, base, base
 	workerOnly.Worker, workerOnly.WorkerHealth = worker, &config.WorkerHealth{WorkerAddr: "127.0.0.1:0"}
-	reportOnly.Report, ingestOnly.Ingest = report, &ingest
+	reportOnly.Report, ingestOnly.Ingest = report, ingest
 	r.run(t, workerOnly)
 	r.report = "http://" + r.run(t, reportOnly).ReportAddr()
 	r.ingest = "http://" + r.run(t, ingestOnly).IngestAddr()
@@ -132,7 +132,7 @@ func (l *log) count(message string) int {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); {
+	for deadline := time.Now().Add(5 * time.Minute); !ok(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("in vain waited for this: %s", what)
 		}
