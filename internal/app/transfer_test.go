@@ -100,7 +100,7 @@ func TestMove(t *testing.T) {
 	a, actions, end := start(first)
 	importEvents(t, a, "semicomplete", "../importer/testdata/semicomplete-2015-05.log.gz")
 	load := loadgen.Options{
-		To: "http://" + a.IngestAddr(), Events: 3000, Seed: 1, Sites: 2, Days: 3, End: "2026-11-20",
+		To: "http://" + a.IngestAddr(), Events: 1200, Seed: 1, Sites: 2, Days: 3, End: "2026-11-20",
 		Paths: 500, Users: 800, ZipfS: 1.2, Batch: 100, Parallel: 2,
 	}
 	if _, err := loadgen.Run(t.Context(), load); err != nil {

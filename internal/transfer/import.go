@@ -13,8 +13,8 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// maxLine is the longest line of a rollup; the stored bounds (importLimits)
-// give less than half of it, whatever has to be escaped.
+// maxLine is the longest line of a rollup that is read; none that is written is
+// half as long, whatever had to be escaped.
 const maxLine = 8 << 20
 
 // importLimits are the most that any worker keeps.
@@ -83,9 +83,8 @@ type Target interface {
 // doing it again changes nothing.
 //
 // Before it writes one it records that the raw events up to this day are not
-// whole: so verify does not take the rollup for drifted, rebuild does not
-// rebuild it, and a raw event of the day that still comes is not counted once
-// more. That is refused where the store has such raw events, since it would
+// whole: so verify does not take the rollup for drifted, rebuild leaves it
+// alone, and an event of the day that still comes is not counted again. That is refused where the store has such raw events, since it would
 // take them away.
 func Import(ctx context.Context, st Target, in io.Reader) (Imported, error) {
 	var sum Imported

@@ -59,7 +59,8 @@ func (w *writer) record(fields []field) error {
 		}
 		return w.csv.Write(w.cells)
 	}
-	b := append(w.json[:0], '{')
+	b := w.json[:0]
+	b = append(b, '{')
 	for _, f := range fields {
 		if f.value == "" {
 			continue
@@ -76,8 +77,9 @@ func (w *writer) record(fields []field) error {
 			b, _ = jsontext.AppendQuote(b, f.value)
 		}
 	}
-	w.json = append(b, '}')
-	return w.object(w.json)
+	b = append(b, '}')
+	w.json = b
+	return w.object(b)
 }
 
 // object writes a record that is a JSON object already.
