@@ -64,7 +64,7 @@ func TestClientHasGone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx)
 	WriteError(w, r, slog.New(slog.DiscardHandler), fmt.Errorf("read: %w", context.Canceled))
 	if w.Body.Len() > 0 {
 		t.Errorf("wrote %s to nobody", w.Body)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -52,8 +53,8 @@ func TestPanic(t *testing.T) {
 
 	rt.Handle("/abort", Methods{http.MethodGet: func(http.ResponseWriter, *http.Request) error { panic(http.ErrAbortHandler) }})
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler {
-			t.Errorf("http.ErrAbortHandler became %v", p)
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("http.ErrAbortHandler became %v", err)
 		}
 	}()
 	do(rt, "GET", "/abort")
