@@ -18,6 +18,7 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/retention"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/transfer"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -75,6 +76,14 @@ type Actions interface {
 	// an error a part may be written; doing all of it again does no harm.
 	ImportRollups(ctx context.Context, in io.Reader) (transfer.Imported, error)
 
+	// Expire removes the raw events that are older than they are to be kept,
+	// after it has made sure that their rollups are right, or only tells what
+	// it would remove.
+	Expire(ctx context.Context, expiry Expiry) (*Expired, error)
+	// Erase erases a user, days or all of a site. After an error nothing was
+	// erased; what goes wrong later is in the receipt.
+	Erase(ctx context.Context, erasure retention.Erasure) (*retention.Receipt, error)
+
 	// Status tells how everything stands.
 	Status(ctx context.Context) (*Status, error)
 }
@@ -85,6 +94,8 @@ type Options struct {
 	Limits rollup.Limits
 	// Alone tells that no other process has the store.
 	Alone bool
+	// Retention says for how long raw events are kept; zero is for ever.
+	Retention retention.Policy
 }
 
 // Admin is Actions on a queue and a store. Jobs that it starts run in it until
@@ -95,6 +106,8 @@ type Admin struct {
 	alone bool
 
 	runner *reconcile.Runner
+	keeper *retention.Keeper
+	policy retention.Policy
 	log    *slog.Logger
 	// ctx ends what runs, cancel ends ctx.
 	ctx    context.Context
@@ -115,10 +128,11 @@ func New(q queue.Queue, st store.Store, opts Options, log *slog.Logger) *Admin {
 	if opts.Limits == (rollup.Limits{}) {
 		opts.Limits = rollup.DefaultLimits
 	}
-	a := &Admin{queue: q, store: st, alone: opts.Alone, log: log, running: make(map[string]context.CancelFunc)}
+	a := &Admin{queue: q, store: st, alone: opts.Alone, policy: opts.Retention, log: log, running: make(map[string]context.CancelFunc)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if st != nil {
 		a.runner = reconcile.NewRunner(st, opts.Limits, log)
+		a.keeper = retention.New(q, st, a.runner, opts.Limits, log)
 	}
 	return a
 }

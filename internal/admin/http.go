@@ -60,6 +60,7 @@ func (a *Admin) Register(rt *web.Router) {
 	raiseStreams.serve(rt, a.RaiseStreams)
 	a.registerREST(rt)
 	a.registerTransfer(rt)
+	a.registerRetention(rt)
 }
 
 func (a action[In, Out]) serve(rt *web.Router, do func(context.Context, In) (Out, error)) {

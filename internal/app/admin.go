@@ -21,7 +21,11 @@ const stopTime = 20 * time.Second
 
 // operators is what operators do on the backends of this process.
 func (a *App) operators(limits rollup.Limits) *admin.Admin {
-	return admin.New(a.queue, a.store, admin.Options{Limits: limits, Alone: a.cfg.Store.MongoDB == ""}, a.log)
+	opts := admin.Options{Limits: limits, Alone: a.cfg.Store.MongoDB == ""}
+	if a.cfg.Worker != nil {
+		opts.Retention = a.cfg.Worker.Retention()
+	}
+	return admin.New(a.queue, a.store, opts, a.log)
 }
 
 // adminServer is where operators reach the process that holds the data

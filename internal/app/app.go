@@ -16,6 +16,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/report"
+	"github.com/daybook-analytics/daybook/internal/retention"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/telemetry"
 	"github.com/daybook-analytics/daybook/internal/web"
@@ -99,6 +100,13 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 		reconciler, err := reconcile.NewReconciler(runner, cfg.Worker.Schedule(), log)
 		if err != nil {
 			return nil, errors.Join(err, a.close())
+		}
+		if policy := cfg.Worker.Retention(); policy.Expires() {
+			keeper := retention.New(a.queue, a.store, runner, cfg.Worker.Limits(), log)
+			err := reconciler.Also(reconcile.KindRetention, cfg.Worker.Schedule().Retention, keeper.Nightly(policy))
+			if err != nil {
+				return nil, errors.Join(err, a.close())
+			}
 		}
 		a.parts = append(a.parts, w, reconciler)
 		if cfg.WorkerHealth != nil {

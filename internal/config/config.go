@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/retention"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -93,6 +94,15 @@ type Worker struct {
 
 	CheckSchedule   string `default:"*/5 * * * *" placeholder:"CRON" help:"When the totals of recent days are compared with their raw events, in the five fields of cron, in UTC; off is never."`
 	NightlySchedule string `default:"17 3 * * *" placeholder:"CRON" help:"When yesterday and a sample of older days are checked in full, in the five fields of cron, in UTC; off is never."`
+
+	KeepRawDays       int            `default:"0" placeholder:"N" help:"Whole days before today (UTC) that raw events are kept; 0 is for ever. Rollups are always kept."`
+	KeepRawDaysOf     map[string]int `mapsep:"," placeholder:"SITE=N" help:"The same for single sites, as shop=30,blog=0."`
+	RetentionSchedule string         `default:"47 3 * * *" placeholder:"CRON" help:"When older raw events are removed, in the five fields of cron, in UTC; off is never."`
+}
+
+// Retention says for how long raw events are kept.
+func (w Worker) Retention() retention.Policy {
+	return retention.Policy{Days: w.KeepRawDays, Of: w.KeepRawDaysOf}
 }
 
 // off is a schedule that never comes, as the empty one.
@@ -100,12 +110,15 @@ const off = "off"
 
 // Schedule is when reconciliation runs.
 func (w Worker) Schedule() reconcile.Schedule {
-	s := reconcile.Schedule{Check: w.CheckSchedule, Nightly: w.NightlySchedule}
+	s := reconcile.Schedule{Check: w.CheckSchedule, Nightly: w.NightlySchedule, Retention: w.RetentionSchedule}
 	if s.Check == off {
 		s.Check = ""
 	}
 	if s.Nightly == off {
 		s.Nightly = ""
+	}
+	if s.Retention == off {
+		s.Retention = ""
 	}
 	return s
 }
@@ -125,6 +138,9 @@ func (w Worker) Validate() error {
 	}
 	if w.LeaseTime < 3*time.Second || w.LeaseTime > time.Minute {
 		return fmt.Errorf("--lease-time %s: allowed are 3s to 60s", w.LeaseTime)
+	}
+	if err := w.Retention().Validate(); err != nil {
+		return fmt.Errorf("--keep-raw-days, --keep-raw-days-of: %w", err)
 	}
 	return w.Schedule().Validate()
 }

@@ -22,16 +22,19 @@ type Schedule struct {
 	// Nightly checks yesterday and a sample of older days in full, and makes
 	// the counts of yesterday's overflowed tables exact.
 	Nightly string
+	// Retention removes raw events that are older than they are kept; who
+	// knows how does it (Also).
+	Retention string
 }
 
 // Validate tells which schedule is wrong.
 func (s Schedule) Validate() error {
-	for name, spec := range map[string]string{"check": s.Check, "nightly": s.Nightly} {
+	for name, spec := range map[string]string{"check reconciliation": s.Check, "nightly reconciliation": s.Nightly, "retention": s.Retention} {
 		if spec == "" {
 			continue
 		}
 		if _, err := cron.ParseStandard(spec); err != nil {
-			return fmt.Errorf("schedule of the %s reconciliation %q: %w; it has the five fields of cron, as */5 * * * *", name, spec, err)
+			return fmt.Errorf("schedule of the %s %q: %w; it has the five fields of cron, as */5 * * * *", name, spec, err)
 		}
 	}
 	return nil

@@ -30,6 +30,16 @@ func (p Policy) Validate() error {
 	return nil
 }
 
+// Expires tells whether any raw events go.
+func (p Policy) Expires() bool {
+	for _, days := range p.Of {
+		if days > 0 {
+			return true
+		}
+	}
+	return p.Days > 0
+}
+
 // keeps tells for how many days raw events of a site are kept.
 func (p Policy) keeps(site string) int {
 	if days, ok := p.Of[site]; ok {
