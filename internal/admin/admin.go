@@ -57,8 +57,8 @@ type Actions interface {
 	Rebuild(ctx context.Context, id string) (*reconcile.Job, error)
 	// Rebuilds lists up to limit rebuild jobs, 1 to MaxJobs, newest first.
 	Rebuilds(ctx context.Context, limit int) ([]*reconcile.Job, error)
-	// Reconciliations lists up to limit runs of the scheduled reconciliation,
-	// 1 to MaxJobs, newest first.
+	// Reconciliations lists up to limit runs of the scheduled reconciliation
+	// and of retention, 1 to MaxJobs, newest first.
 	Reconciliations(ctx context.Context, limit int) ([]*reconcile.Job, error)
 
 	// Verify compares the rollups of a range with their raw events and calls

@@ -187,5 +187,5 @@ func (a *Admin) Rebuilds(ctx context.Context, limit int) ([]*reconcile.Job, erro
 
 // Reconciliations is part of Actions.
 func (a *Admin) Reconciliations(ctx context.Context, limit int) ([]*reconcile.Job, error) {
-	return a.runner.List(ctx, limit, reconcile.KindCheck, reconcile.KindNightly)
+	return a.runner.List(ctx, limit, reconcile.KindCheck, reconcile.KindNightly, reconcile.KindRetention)
 }
