@@ -38,7 +38,7 @@ func loseToday(t *testing.T, i *installation) (store.DayKey, int) {
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return key, int(sum.Days[1].Events)
+	return key, sum.Days[1].Events
 }
 
 // TestReconciliationBySchedule lets a process find and mend a lost rollup by

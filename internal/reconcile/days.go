@@ -78,7 +78,7 @@ func eachDate(ctx context.Context, st dayLister, site string, r Range, fn func(s
 	if err != nil {
 		return fmt.Errorf("list the days of %s: %w", site, err)
 	}
-	dates := append(rollups, events...)
+	dates := slices.Concat(rollups, events)
 	slices.Sort(dates)
 	for _, date := range slices.Compact(dates) {
 		if err := fn(store.DayKey{Site: site, Date: date}); err != nil {
