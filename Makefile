@@ -33,7 +33,7 @@ test-faults: ## Test with networks that fail, servers that are away and queues t
 	cd test/faults && go vet ./... && ../../scripts/with-servers go test -race -v ./...
 
 .PHONY: test-crash
-test-crash: ## Strike real processes many times, and count (some ten minutes)
+test-crash: ## Strike real processes many times, and count (five minutes or more)
 	scripts/install-test-tools
 	CI=true DAYBOOK_CRASH_STRIKES=80 DAYBOOK_CRASH_OUTAGE=20s DAYBOOK_CRASH_RATE=2000 \
 		go test -count=1 -v -timeout 30m ./test/crash
