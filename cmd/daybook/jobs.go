@@ -101,7 +101,7 @@ func (c *jobsShowCmd) Run(env *env) error {
 			fmt.Fprintf(env.stdout, "error:  %s\n", job.Error)
 		}
 		if job.State == reconcile.Running {
-			fmt.Fprintf(env.stdout, "so far: %s\n", pace(job))
+			fmt.Fprintf(env.stdout, "so far: %d of %d days, %s\n", job.Finished, job.Days, pace(job))
 		}
 		return showFindings(env, job)
 	})

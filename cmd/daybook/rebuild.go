@@ -143,8 +143,8 @@ func pace(job *reconcile.Job) string {
 		return fmt.Sprintf("%d days to do", job.Days)
 	}
 	left := job.Seconds / float64(job.Finished) * float64(max(0, job.Days-job.Finished))
-	return fmt.Sprintf("%d of %d days, %d events, %.0f events/s, %s left", job.Finished, job.Days, job.Events,
-		float64(job.Events)/job.Seconds, (time.Duration(left * float64(time.Second))).Round(time.Second))
+	return fmt.Sprintf("%d events, %.0f events/s, %s left", job.Events,
+		float64(job.Events)/job.Seconds, time.Duration(left*float64(time.Second)).Round(time.Second))
 }
 
 // ended tells by the exit code, and if need be in words, how a job ended.

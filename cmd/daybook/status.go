@@ -34,7 +34,7 @@ func (c *statusCmd) Run(env *env) error {
 		fmt.Fprintf(env.stdout, "schema version: %d of %d\n", s.Schema, s.SchemaLatest)
 		fmt.Fprintf(env.stdout, "rebuilds:       %d at work\n", len(s.Running))
 		for _, job := range s.Running {
-			fmt.Fprintf(env.stdout, "  %s: %s\n", job.ID, pace(job))
+			fmt.Fprintf(env.stdout, "  %s: %d of %d days, %s\n", job.ID, job.Finished, job.Days, pace(job))
 		}
 		fmt.Fprintf(env.stdout, "last rebuild:   %s\n", outcome(s.LastRebuild))
 		fmt.Fprintf(env.stdout, "last check:     %s\n", outcome(s.LastCheck))
