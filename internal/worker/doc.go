@@ -8,7 +8,9 @@
 //
 //  1. Raw first. The raw events are inserted by their keys. What is there
 //     already with the same position is a replay and goes on; what is there
-//     with another position is a client's retry and ends here.
+//     with another position is a client's retry and ends here. So does what
+//     is older than the raw events that are kept, for nobody could tell what
+//     it is; it becomes a dead letter (expired.go).
 //  2. Then fold, guarded by the day's own mark. Each rollup is loaded, takes
 //     the events beyond its mark, and is written by compare-and-swap. After a
 //     conflict it is loaded again; its mark tells what is in.
