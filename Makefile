@@ -26,6 +26,7 @@ test: ## Install what the tests need, and run them all with the race detector
 	scripts/install-test-tools
 	go vet $(PKG)
 	scripts/with-servers go test -race $(PKG)
+	go test ./internal/worker -run TestExactlyOnce -rapid.checks=10000
 
 .PHONY: test-faults
 test-faults: ## Test with networks that fail, servers that are away and queues that are full

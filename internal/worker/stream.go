@@ -1,8 +1,11 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -182,10 +185,10 @@ func (s *stream) letter(p rollup.Position, reason string, line []byte) store.Dea
 // fold brings the events, given by day as indexes into events, into their
 // rollups.
 func (s *stream) fold(ctx context.Context, step store.Step, events []store.Event, byDay map[store.DayKey][]int) error {
-	pending := make([]store.DayKey, 0, len(byDay))
-	for key := range byDay {
-		pending = append(pending, key)
-	}
+	// In a fixed order, so that a run can be repeated exactly.
+	pending := slices.SortedFunc(maps.Keys(byDay), func(a, b store.DayKey) int {
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Date, b.Date))
+	})
 	var run []rollup.Event
 	for len(pending) > 0 {
 		if err := s.load(ctx, step, pending); err != nil {
