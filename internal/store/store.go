@@ -138,8 +138,8 @@ type Events interface {
 }
 
 // Step is what a worker does with one contiguous run of a stream, in this
-// order: Insert the raw events, Swap the rollups, DeadLetter what could not
-// be used, Commit the checkpoint. A step is used by one goroutine, inserts
+// order: Insert the raw events, DeadLetter what could not be used, Swap the
+// rollups, Commit the checkpoint. A step is used by one goroutine, inserts
 // once, and ends with Commit or Discard.
 //
 // On MongoDB each call takes effect at once. The embedded store keeps all of

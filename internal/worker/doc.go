@@ -10,11 +10,11 @@
 //     already with the same position is a replay and goes on; what is there
 //     with another position is a client's retry and ends here. So does what
 //     is older than the raw events that are kept, for nobody could tell what
-//     it is; it becomes a dead letter (expired.go).
+//     it is (expired.go). Dead letters are put away.
 //  2. Then fold, guarded by the day's own mark. Each rollup is loaded, takes
 //     the events beyond its mark, and is written by compare-and-swap. After a
 //     conflict it is loaded again; its mark tells what is in.
-//  3. Then the dead letters, then the checkpoint, then the trim.
+//  3. Then the checkpoint, then the trim.
 //
 // Whatever stops it in between, the next step begins at the old checkpoint,
 // repeats the work and changes nothing. Two workers on one stream, one of

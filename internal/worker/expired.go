@@ -44,8 +44,8 @@ func (s *stream) keptSince(ctx context.Context, events []store.Event) (map[strin
 }
 
 // sift takes the events out that are too old for what is kept, and gives the
-// others, and dead letters for those. What the rollup's mark covers was folded
-// before it became too old, and is no dead letter: this is a replay.
+// others, and dead letters for those. What the rollup's mark covers was done
+// with before it became too old, and needs no dead letter: this is a replay.
 func (s *stream) sift(ctx context.Context, step store.Step, events []store.Event, kept map[string]string) ([]store.Event, []store.DeadLetter, error) {
 	if kept == nil {
 		return events, nil, nil

@@ -92,13 +92,15 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 			}
 		}
 	}
-	if err := s.fold(ctx, step, events, byDay); err != nil {
-		return err
-	}
+	// Before the fold: what a mark covers was counted, or is a duplicate, or
+	// has its dead letter.
 	if len(letters) > 0 {
 		if err := step.DeadLetter(ctx, letters); err != nil {
 			return fmt.Errorf("put away %d dead letters: %w", len(letters), err)
 		}
+	}
+	if err := s.fold(ctx, step, events, byDay); err != nil {
+		return err
 	}
 	last := entries[len(entries)-1]
 	checkpoint := store.Checkpoint{
