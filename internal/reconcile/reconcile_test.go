@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -284,6 +285,33 @@ func TestKilledAndResumed(t *testing.T) {
 		t.Errorf("%d days were finished in all, of %d; the record says %d, %s", finished, len(keys), job.Finished, job.State)
 	}
 	w.exact(keys...)
+}
+
+// TestKilledTwice kills a job that was resumed before it came to the days that
+// were finished ahead of the others: they stay finished.
+func TestKilledTwice(t *testing.T) {
+	w := newWorld(t)
+	keys := w.days(12)
+	r := w.runner()
+	job, err := r.Create(t.Context(), Spec{}, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := slices.MaxFunc(keys, compareKeys)
+	job.Finished, job.Ahead = 1, []store.DayKey{last}
+	ctx, kill := context.WithCancel(t.Context())
+	if err := r.Run(ctx, job, 1, func(*Job) { kill() }); !errors.Is(err, context.Canceled) {
+		t.Fatalf("killed, it ended with %v", err)
+	}
+	if job, err = r.Resume(t.Context(), job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(job.Ahead, last) {
+		t.Errorf("after %d days it has forgotten that %s is finished", job.Finished, last)
+	}
+	if err := r.Run(t.Context(), job, 1, nil); err != nil || job.Finished != len(keys) {
+		t.Errorf("%v, %d days were finished, of %d", err, job.Finished, len(keys))
+	}
 }
 
 func TestCancelAndTakeOver(t *testing.T) {

@@ -213,6 +213,7 @@ type run struct {
 	// pending are the days that were given out and lie behind the cursor, in
 	// order; those that are finished wait for the ones before them.
 	pending []pendingDay
+	given   store.DayKey // the last one that was given out
 }
 
 type pendingDay struct {
@@ -239,6 +240,7 @@ func (r *run) all(ctx context.Context, parallel int) error {
 		}
 		r.mu.Lock()
 		r.pending = append(r.pending, pendingDay{key, finished[key]})
+		r.given = key
 		r.mu.Unlock()
 		if finished[key] {
 			return nil
@@ -373,12 +375,18 @@ func (r *run) finish(key store.DayKey) {
 		r.job.Cursor = r.pending[0].key
 		r.pending = r.pending[1:]
 	}
-	r.job.Ahead = r.job.Ahead[:0]
+	var ahead []store.DayKey
 	for _, p := range r.pending {
 		if p.done {
-			r.job.Ahead = append(r.job.Ahead, p.key)
+			ahead = append(ahead, p.key)
 		}
 	}
+	for _, key := range r.job.Ahead {
+		if compareKeys(key, r.given) > 0 { // finished by an earlier run
+			ahead = append(ahead, key)
+		}
+	}
+	r.job.Ahead = ahead
 }
 
 // save writes the job's record. The caller holds mu, or is alone.
