@@ -277,7 +277,7 @@ func (r *run) readFile(name string, last bool) error {
 		line, ended, err := in.next()
 		if err != nil && !errors.Is(err, errLongLine) {
 			r.taken += in.read.n
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return err

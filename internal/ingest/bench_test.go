@@ -116,7 +116,7 @@ func BenchmarkHTTP(b *testing.B) {
 						return err
 					}
 					_, _ = io.Copy(io.Discard, resp.Body)
-					if resp.StatusCode != 202 {
+					if resp.StatusCode != http.StatusAccepted {
 						return fmt.Errorf("status %d", resp.StatusCode)
 					}
 					return resp.Body.Close()

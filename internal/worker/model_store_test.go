@@ -402,7 +402,7 @@ func (st *modelStep) Swap(_ context.Context, days []*rollup.Day) (conflicts []st
 				break
 			}
 			key := store.DayKey{Site: day.Site, Date: day.Date}
-			ok := false
+			var ok bool
 			if st.atomic {
 				stored := st.day(key)
 				ok = stored == nil && day.Rev == 0 || stored != nil && stored.Rev == day.Rev
