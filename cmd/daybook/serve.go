@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/app"
@@ -34,8 +36,15 @@ func (c *serveCmd) Run(env *env) error {
 	})
 }
 
+// memoryLimit is about how much memory the Go runtime lets a role take before
+// it collects more often; GOMEMLIMIT overrides it.
+const memoryLimit = 384 << 20
+
 // runApp runs roles until they are told to stop.
 func runApp(env *env, cfg app.Config) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
 	log := telemetry.NewLogger(env.stderr, cfg.Process.LogLevel, cfg.Process.LogFormat == "json")
 	ctx, cancel := context.WithTimeout(env.ctx, openTime)
 	defer cancel()

@@ -192,7 +192,7 @@ func lostAnswer(t *testing.T, url string) {
 	if got, err := lines(t.Context(), q); err != nil || !slices.Equal(got, []string{"x\n"}) {
 		t.Errorf("lines %q, %v", got, err)
 	}
-	if got := q.client.LRange(t.Context(), q.keys.layout(), 0, -1).Val(); !slices.Equal(got, []string{"8", "2"}) {
+	if got := q.client.LRange(t.Context(), q.keys.layout(), 0, -1).Val(); !slices.Equal(got, []string{"4", "2"}) {
 		t.Errorf("layout %v", got)
 	}
 }

@@ -168,7 +168,7 @@ func TestKeys(t *testing.T) {
 	if errs := q.Append(t.Context(), one("x")); errs != nil {
 		t.Fatal(errs)
 	}
-	if got, err := q.client.LRange(t.Context(), "{"+prefix+"}:layout", 0, -1).Result(); err != nil || fmt.Sprint(got) != "[8]" {
+	if got, err := q.client.LRange(t.Context(), "{"+prefix+"}:layout", 0, -1).Result(); err != nil || fmt.Sprint(got) != "[4]" {
 		t.Errorf("layout %v, %v", got, err)
 	}
 	got, err := q.client.XRange(t.Context(), "{"+prefix+":1:0}", "-", "+").Result()
