@@ -79,7 +79,7 @@ func (r *Report) Register(rt *web.Router) {
 // RawScans tells of the raw scans so far.
 func (r *Report) RawScans() ScanStats { return r.scans.stats() }
 
-// Stats is the answer of GET /stats; docs/api.md has the meaning of its
+// Stats is the answer of GET /stats; docs/api-report.md has the meaning of its
 // fields.
 type Stats struct {
 	Site          string      `json:"site_id"`

@@ -29,7 +29,7 @@ var appendTests = []test{
 		q := f.open(1)
 		g := group("1:0", "mine")
 		f.append(q, g)
-		copy(g.Lines, "XXXX")
+		copy(g.Lines, "####")
 		f.wantContents(f.all(q, "1:0", rollup.EntryID{}), []string{"mine"})
 	}},
 	{"IDs increase", func(f *fixture) {
