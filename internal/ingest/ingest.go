@@ -28,8 +28,9 @@ type Options struct {
 	// MaxPendingBytes is the most that may wait for being written; 0 is 64
 	// MiB. A batch whose events are larger than that is never taken.
 	MaxPendingBytes int64
-	// Wait is how long a request waits for its write to be confirmed; 0 is a
-	// second. After that its outcome is unknown.
+	// Wait is how long a request waits for its write to be confirmed; 0 is
+	// 0.9 s, so that even then the answer comes within a second. After that
+	// its outcome is unknown.
 	Wait time.Duration
 	// MaxBacklogEvents and MaxBacklogBytes are the most that the queue may
 	// hold; while it holds more, nothing is taken. 0 is no limit. They are
@@ -44,7 +45,7 @@ type Options struct {
 
 const (
 	defaultMaxPendingBytes = 64 << 20
-	defaultWait            = time.Second
+	defaultWait            = 900 * time.Millisecond
 )
 
 // Ingest is the role. All methods are safe for concurrent use.
