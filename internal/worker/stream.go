@@ -72,6 +72,7 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	letters = append(letters, expired...)
 
 	byDay := map[store.DayKey][]int{}
+	var duplicates uint64
 	if len(events) > 0 {
 		outcomes, err := step.Insert(ctx, events)
 		if err != nil {
@@ -86,7 +87,7 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 				key := store.DayKey{Site: e.Site, Date: e.Date}
 				byDay[key] = append(byDay[key], i)
 			case store.Duplicate:
-				s.stats.duplicates.Add(1)
+				duplicates++
 			case store.Refused:
 				letters = append(letters, s.letter(e.Position, outcome.Reason, e.AppendLine(nil)))
 			}
@@ -114,6 +115,7 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	s.checkpoint = checkpoint
 	s.days.trim()
 	s.stats.events.Add(uint64(len(events)))
+	s.stats.duplicates.Add(duplicates)
 	s.stats.deadLetters.Add(uint64(len(letters)))
 	s.stats.steps.Add(1)
 	return nil
