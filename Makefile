@@ -65,6 +65,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 bench: ## Run the micro-benchmarks
 	go test -run '^$$' -bench . -benchmem $(PKG)
 
+.PHONY: bench-report
+bench-report: build ## Measure what a dashboard's questions cost on a year of data (ten minutes)
+	go run ./test/bench/report -json bin/bench-report.json
+
 .PHONY: cover
 cover: ## Test with coverage into bin/cover.out, and sum it up
 	scripts/install-test-tools
