@@ -5,14 +5,16 @@ import (
 	"maps"
 )
 
-// Day is the rollup of one site on one date.
+// Day is the rollup of one site on one date, or of several dates merged.
 //
 // A Day in memory and a stored one are the same value: what is stored is its
 // canonical encoding. See the package comment for the meaning of Marks and
 // Fold.
 type Day struct {
 	Site string
-	// Date is YYYY-MM-DD in the site's time zone.
+	// Zone is the IANA name of the time zone whose day this is; "" is UTC.
+	Zone string
+	// Date is YYYY-MM-DD in that zone, or YYYY-MM for a month.
 	Date string
 	// Rev counts the writes of the stored rollup; 0 is one that was never
 	// stored. Stores write with compare-and-swap on it.
@@ -24,22 +26,43 @@ type Day struct {
 	// HourViews the same for each hour of the site's local time.
 	Events, Views         uint64
 	HourEvents, HourViews [24]uint64
-	// Users is the sketch of the distinct users.
-	Users Sketch
+	// Users is the sketch of the distinct users, HourUsers the same for each
+	// hour, of HourPrecision.
+	Users     Sketch
+	HourUsers [24]Uniques
 	// Tables holds the counts of each dimension.
 	Tables [NumDimensions]Table
+	// Visits are the visits of the day's users.
+	Visits Visits
+	// Parts are the days that a month was made of, by date; nil for a day.
+	Parts []Part
 }
 
-// NewDay makes an empty Day that was never stored.
+// Part is a day in a month, as it was when it was merged into it: a month is
+// up to date while the days in the store have the same revs.
+type Part struct {
+	Date string
+	Rev  uint64
+}
+
+// NewDay makes an empty Day of UTC that was never stored.
 func NewDay(site, date string) *Day {
-	return &Day{Site: site, Date: date, Marks: Marks{}}
+	d := &Day{Site: site, Date: date, Marks: Marks{}, Visits: newVisits()}
+	for h := range d.HourUsers {
+		d.HourUsers[h] = *NewUniques(HourPrecision)
+	}
+	return d
 }
 
 // Event is what the fold needs to know of an event.
 type Event struct {
 	Position Position
-	// Hour of the day in the site's time zone, 0 to 23.
-	Hour   int
+	// Hour of the day in the day's time zone, 0 to 23.
+	Hour int
+	// At is the time since the day began in that zone, in milliseconds; a day
+	// has up to 26 hours.
+	At uint32
+	// User is empty for an event of nobody known.
 	User   string
 	Values Values
 }
@@ -118,7 +141,10 @@ type Limits struct {
 }
 
 // DefaultLimits keeps a stored Day under 1 MiB whatever the traffic.
-var DefaultLimits = Limits{Keys: 2000, Bytes: 900 << 10}
+var DefaultLimits = Limits{Keys: 2000, Bytes: 400 << 10}
+
+// MonthLimits are those of a month, which is kept once for its thirty days.
+var MonthLimits = Limits{Keys: 5000, Bytes: 2 << 20}
 
 // MaxKeys is the highest allowed bound of keys.
 const MaxKeys = 10_000

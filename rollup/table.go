@@ -16,6 +16,13 @@ type Count struct {
 	N uint64
 	// Err is how far N may be too high; 0 means that N is exact.
 	Err uint64
+	// Users are the users of the events that were counted, of KeyPrecision;
+	// nil: they are not known. The set belongs to the table: it is to be read,
+	// not changed.
+	Users *Uniques
+	// Missed is up to how many counts Users was not shown: the true number of
+	// users lies between its estimate and that plus Missed. 0 if Users is nil.
+	Missed uint64
 }
 
 // validate tells whether the row can stand in a table with the floor.
@@ -107,6 +114,9 @@ func (t *Table) Add(key string, n uint64) {
 	t.insert(Count{Key: key, N: n})
 }
 
+// AddUser counts one event of the user with the hash that HashUser gives.
+func (t *Table) AddUser(key string, hash uint64) { t.Add(key, 1) }
+
 // insert adds a row for a key that has none. Up to now the key may have been
 // counted as often as the floor says.
 func (t *Table) insert(c Count) {
@@ -190,6 +200,22 @@ func (t *Table) Top(n int) ([]Count, bool) {
 func (t *Table) RowsExact() bool {
 	for _, row := range t.rows {
 		if row.Err > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// UserKeys is of how many keys, those with the highest counts, a table keeps
+// the users whatever its size.
+const UserKeys = 200
+
+// UsersExact tells whether the users of the first UserKeys rows are known,
+// all of them.
+func (t *Table) UsersExact() bool {
+	t.sort()
+	for _, row := range t.rows[:min(UserKeys, len(t.rows))] {
+		if row.Users == nil || row.Missed > 0 {
 			return false
 		}
 	}

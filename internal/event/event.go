@@ -31,12 +31,13 @@ func (e *Event) Date(zone *time.Location) string {
 	return string(e.Time.In(zone).AppendFormat(make([]byte, 0, len(time.DateOnly)), time.DateOnly))
 }
 
-// ForFold is the event as the fold takes it: at its position, with its hour
-// in the time zone of its site.
-func (e *Event) ForFold(p rollup.Position, zone *time.Location) rollup.Event {
+// ForFold is the event as the fold takes it: at its position, with its time
+// in the day of the clock, in which it must lie.
+func (e *Event) ForFold(p rollup.Position, clock Clock) rollup.Event {
 	return rollup.Event{
 		Position: p,
-		Hour:     e.Time.In(zone).Hour(),
+		Hour:     clock.Hour(e.Time),
+		At:       clock.At(e.Time),
 		User:     e.User,
 		Values:   e.Values,
 	}

@@ -69,7 +69,7 @@ func encodeDay(d *rollup.Day, rev uint64) (bson.Raw, error) {
 		}
 		t := tableDoc{Floor: table.Floor(), Rows: make([]rowDoc, 0, table.Len())}
 		for _, row := range table.Rows() {
-			t.Rows = append(t.Rows, rowDoc(row))
+			t.Rows = append(t.Rows, rowDoc{Key: row.Key, N: row.N, Err: row.Err})
 		}
 		doc.Tables = append(doc.Tables, bson.E{Key: dim.String(), Value: t})
 	}
@@ -152,7 +152,7 @@ func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
 		known++
 		rows := make([]rollup.Count, 0, len(table.Rows))
 		for _, row := range table.Rows {
-			rows = append(rows, rollup.Count(row))
+			rows = append(rows, rollup.Count{Key: row.Key, N: row.N, Err: row.Err})
 		}
 		var err error
 		if d.Tables[dim], err = rollup.TableOf(table.Floor, rows); err != nil {

@@ -1,0 +1,119 @@
+package event
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+	_ "time/tzdata" // the time zones, for machines that have none
+)
+
+// zones holds the time zones that were asked for, by their names.
+var zones sync.Map
+
+// Location gives the time zone with an IANA name such as "Europe/Berlin"; ""
+// is UTC. The error says what is wrong with the name.
+func Location(zone string) (*time.Location, error) {
+	if zone == "" {
+		return time.UTC, nil
+	}
+	if known, ok := zones.Load(zone); ok {
+		return known.(*time.Location), nil
+	}
+	location, err := time.LoadLocation(zone)
+	// "Local" would be another zone on each machine.
+	if err != nil || location == time.Local {
+		return nil, fmt.Errorf("there is no time zone %.100q; give its IANA name, as in Europe/Berlin", zone)
+	}
+	zones.Store(zone, location)
+	return location, nil
+}
+
+// Clock tells times on one day of one time zone. The zero value is of no use;
+// a Clock is small, never changes, and is safe for concurrent use.
+type Clock struct {
+	// Begin and End are the day's first instant and the first one after it,
+	// in milliseconds since 1970. Between them lie 24 hours, or where the
+	// clocks are changed up to two more or less; nothing on a day that the
+	// zone has skipped.
+	Begin, End int64
+
+	date string
+	// offset is the zone's, in milliseconds to the east, if it is the same
+	// all day; location is nil then.
+	offset   int64
+	location *time.Location
+}
+
+const hourMs, dayMs = 3_600_000, 24 * 3_600_000
+
+// NewClock makes the clock of a date, as YYYY-MM-DD, in a zone that Location
+// knows. Dates from 1000 on are allowed.
+func NewClock(zone, date string) (Clock, error) {
+	location, err := Location(zone)
+	if err != nil {
+		return Clock{}, err
+	}
+	midnight, err := time.Parse(time.DateOnly, date)
+	if err != nil {
+		return Clock{}, fmt.Errorf("date %.40q is not of the form YYYY-MM-DD", date)
+	}
+	c := Clock{date: date, Begin: math.MaxInt64}
+	utc := midnight.UnixMilli()
+	// A zone's time is a chain of spans that have one offset each. In a span
+	// the date is where the UTC date is, shifted by the offset. No offset
+	// was ever greater than 16 hours.
+	const most = 16 * time.Hour
+	spans := 0
+	for t := midnight.Add(-most).In(location); t.UnixMilli() < utc+dayMs+most.Milliseconds(); {
+		_, seconds := t.Zone()
+		offset := int64(seconds) * 1000
+		first, end := t.ZoneBounds()
+		from, to := utc-offset, utc-offset+dayMs
+		if !first.IsZero() {
+			from = max(from, first.UnixMilli())
+		}
+		if !end.IsZero() {
+			to = min(to, end.UnixMilli())
+		}
+		if from < to {
+			c.Begin, c.End = min(c.Begin, from), max(c.End, to)
+			c.offset = offset
+			spans++
+		}
+		if end.IsZero() {
+			break
+		}
+		t = end
+	}
+	switch {
+	case spans == 0:
+		c.Begin, c.End = 0, 0
+	case spans > 1:
+		c.location = location
+	}
+	return c, nil
+}
+
+// Contains tells whether t lies in the day. It is the same as asking whether
+// the date of t in the zone is the clock's.
+func (c Clock) Contains(t time.Time) bool {
+	ms := t.UnixMilli()
+	if ms < c.Begin || ms >= c.End {
+		return false
+	}
+	// Where clocks are put back just after midnight, an hour of the day
+	// before comes once more in the middle of this one.
+	return c.location == nil || t.In(c.location).Format(time.DateOnly) == c.date
+}
+
+// Hour gives the hour that clocks show at t, 0 to 23.
+func (c Clock) Hour(t time.Time) int {
+	if c.location != nil {
+		return t.In(c.location).Hour()
+	}
+	return int((t.UnixMilli() + c.offset) % dayMs / hourMs)
+}
+
+// At gives the time from Begin to t in milliseconds. The day must contain t.
+func (c Clock) At(t time.Time) uint32 { return uint32(t.UnixMilli() - c.Begin) }
