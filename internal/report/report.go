@@ -36,16 +36,15 @@ type Options struct {
 	// that it can be restored. It must return at once; it is called by several
 	// goroutines at once.
 	Repair func(store.DayKey)
+	// Now is the clock that says which day it is; time.Now by default.
+	Now func() time.Time
 }
-
-// requestTime is the most that one answer takes. It is longer than any raw
-// scan, and shorter than the server's limit for writing the answer.
-const requestTime = 55 * time.Second
 
 // Report is the role that answers queries. It is safe for concurrent use, and
 // leaves nothing running behind the requests that it serves.
 type Report struct {
 	store Store
+	opts  Options
 	scans *scans
 	asOf  asOf
 }
@@ -64,8 +63,12 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 	if opts.Repair == nil {
 		opts.Repair = func(store.DayKey) {}
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	return &Report{
 		store: st,
+		opts:  opts,
 		scans: newScans(st, opts, log),
 		asOf:  asOf{store: st},
 	}
@@ -73,61 +76,10 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 
 // Register adds the role's paths to a router.
 func (r *Report) Register(rt *web.Router) {
-	rt.Handle("/stats", web.Methods{http.MethodGet: r.stats})
+	for _, e := range endpoints {
+		rt.Handle(e.path, web.Methods{http.MethodGet: r.handler(e)})
+	}
 }
 
 // RawScans tells of the raw scans so far.
 func (r *Report) RawScans() ScanStats { return r.scans.stats() }
-
-// Stats is the answer of GET /stats; docs/api-report.md has the meaning of its
-// fields.
-type Stats struct {
-	Site          string      `json:"site_id"`
-	Date          string      `json:"date,omitempty"`
-	From          string      `json:"from,omitempty"`
-	To            string      `json:"to,omitempty"`
-	TotalViews    uint64      `json:"total_views"`
-	UniqueUsers   uint64      `json:"unique_users"`
-	TopPaths      []PathViews `json:"top_paths"`
-	TotalEvents   uint64      `json:"total_events"`
-	TopPathsExact bool        `json:"top_paths_exact"`
-	Source        string      `json:"source"`
-	// AsOf is nil when the store has no checkpoint yet.
-	AsOf *string `json:"as_of"`
-}
-
-// PathViews is one row of the top paths.
-type PathViews struct {
-	Path  string `json:"path"`
-	Views uint64 `json:"views"`
-	// ViewsError is how far Views may be too high.
-	ViewsError uint64 `json:"views_error,omitempty"`
-}
-
-// Values of Stats.Source.
-const (
-	sourceRollup = "rollup"
-	sourceRaw    = "raw"
-	sourceMixed  = "mixed"
-)
-
-func (r *Report) stats(w http.ResponseWriter, req *http.Request) error {
-	q, err := parseQuery(req.URL.RawQuery)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(req.Context(), requestTime)
-	defer cancel()
-
-	// Before the numbers are read, so that they hold all that it promises.
-	asOf, err := r.asOf.get(ctx)
-	if err != nil {
-		return err
-	}
-	sum, err := r.read(ctx, q)
-	if err != nil {
-		return err
-	}
-	web.WriteJSON(w, http.StatusOK, sum.stats(q, asOf))
-	return nil
-}

@@ -1,0 +1,4 @@
+package report
+
+// dimension is what a breakdown is by.
+type dimension int
