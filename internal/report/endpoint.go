@@ -28,8 +28,9 @@ type endpoint struct {
 	// nil unless something is compared. The last field of every answer is
 	// AsOf *string `json:"as_of"`; it is left nil, and filled in when the
 	// answer is sent, because the same answer may be sent again later. An
-	// answer depends on q, on the periods, and on no clock but q.today.
-	answer func(q *query, now, before *period) any
+	// answer depends on q, on the periods, and on no clock but q.today. An
+	// error says what is wrong with the question.
+	answer func(q *query, now, before *period) (any, error)
 	// table makes the rows of the CSV of an answer, the first being the
 	// header; nil if it has none.
 	table func(answer any) [][]string
@@ -155,5 +156,5 @@ func (r *Report) make(ctx context.Context, q *query) (any, error) {
 			return nil, err
 		}
 	}
-	return q.endpoint.answer(q, now, before), nil
+	return q.endpoint.answer(q, now, before)
 }

@@ -11,7 +11,7 @@ var statsEndpoint = endpoint{
 	params: slices.Concat(commonParams, []parameter{limitParam}),
 	parts:  func(*query) parts { return tablePart(rollup.Path) },
 	months: true,
-	answer: func(q *query, now, _ *period) any { return stats(q, now) },
+	answer: func(q *query, now, _ *period) (any, error) { return stats(q, now), nil },
 }
 
 // Stats is the answer of GET /stats; docs/api-report.md has the meaning of its
