@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,11 +90,11 @@ type failing struct {
 	date string
 }
 
-func (f failing) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollup.Marks, fn func(*store.Event) error) error {
-	if key.Date == f.date {
+func (f failing) ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*store.Event) error) error {
+	if slices.Contains(dates, f.date) {
 		return errors.New("the disk is broken")
 	}
-	return f.Store.ScanDay(ctx, key, after, upTo, fn)
+	return f.Store.ScanDay(ctx, site, dates, after, upTo, fn)
 }
 
 // An export that fails in its middle is no export, also through the socket.

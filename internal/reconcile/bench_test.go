@@ -170,7 +170,7 @@ func BenchmarkRebuild(b *testing.B) {
 	measure("scan", nothing, func(b *testing.B, st *pebblestore.Store) int {
 		n := 0
 		for day := range benchDays {
-			if err := st.ScanDay(b.Context(), benchKey(day), nil, nil, func(*store.Event) error { n++; return nil }); err != nil {
+			if err := st.ScanDay(b.Context(), benchKey(day).Site, []string{benchKey(day).Date}, nil, nil, func(*store.Event) error { n++; return nil }); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -4,19 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// zone is the time zone of every site.
-var zone = time.UTC
-
 // Store is what checking and rebuilding days needs of the store.
 type Store interface {
 	store.Days
 	store.Events
+	store.SiteRecords
 	KeptSince(ctx context.Context, site string) (string, error)
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
 }
@@ -61,7 +58,7 @@ type Check struct {
 // CheckDay compares a rollup with its raw events. It only reads, and is exact
 // while workers go on.
 func CheckDay(ctx context.Context, st Store, key store.DayKey) (*Check, error) {
-	fresh := rollup.NewDay(key.Site, key.Date)
+	fresh := newDay(key)
 	for {
 		check, err := examine(ctx, st, key, fresh)
 		if err != nil {
@@ -100,7 +97,7 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 	if stored != nil {
 		target = target.Join(stored.Marks)
 	}
-	if err := store.FoldDay(ctx, st, fresh, target, zone); err != nil {
+	if err := store.FoldDay(ctx, st, fresh, nil, target); err != nil {
 		return nil, fmt.Errorf("check %s: fold raw events: %w", key, err)
 	}
 	// Which raw events are kept is read after them: what takes some away
@@ -112,7 +109,7 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 
 	c := &Check{Key: key, Stored: stored, Damage: damage, True: fresh, rev: rev}
 	switch {
-	case key.Date < kept:
+	case !whole(key, zones, kept):
 		c.State = Partial
 	case damage != nil:
 		c.State = Damaged
@@ -127,6 +124,13 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 		}
 	}
 	return c, nil
+}
+
+// newDay makes an empty rollup.
+func newDay(key store.DayKey) *rollup.Day {
+	day := rollup.NewDay(key.Site, key.Date)
+	day.Zone = key.Zone
+	return day
 }
 
 // load gives the stored rollup, or nil if it is missing or damaged, what is

@@ -49,25 +49,29 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 		if err != nil || damage != nil {
 			return false, err
 		}
-		// As in examine: first the rollup, then the checkpoints, then the raw
-		// events, then whether those are kept.
+		// As in examine: first the rollup, then the checkpoints, the zones and
+		// the raw events, then whether those are kept.
 		checkpoints, err := t.store.Checkpoints(ctx)
 		if err != nil {
 			return false, fmt.Errorf("check %s: read checkpoints: %w", key, err)
 		}
 		target := store.CheckpointMarks(checkpoints)
+		zones, err := zonesOf(ctx, t.store, key.Site)
+		if err != nil {
+			return false, fmt.Errorf("check %s: %w", key, err)
+		}
 		if stored == nil {
-			stored = rollup.NewDay(key.Site, key.Date)
+			stored = newDay(key)
 		}
 		target = target.Join(stored.Marks)
-		if err := count.add(ctx, t.store, key, target); err != nil {
+		if err := count.add(ctx, t.store, key, zones, target); err != nil {
 			return false, fmt.Errorf("check %s: count raw events: %w", key, err)
 		}
 		kept, err := t.store.KeptSince(ctx, key.Site)
 		if err != nil {
 			return false, fmt.Errorf("check %s: %w", key, err)
 		}
-		if key.Date < kept || stored.Events == count.events && stored.Views == count.views {
+		if !whole(key, zones, kept) || stored.Events == count.events && stored.Views == count.views {
 			return true, nil
 		}
 		_, now, _, err := load(ctx, t.store, key)
@@ -83,9 +87,8 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 }
 
 // add counts the raw events beyond the marks and up to the target.
-func (c *tally) add(ctx context.Context, events store.Events, key store.DayKey, target rollup.Marks) error {
-	marks := c.marks.Join(nil)
-	return events.ScanDay(ctx, key, marks, target, func(e *store.Event) error {
+func (c *tally) add(ctx context.Context, events store.Events, key store.DayKey, zones []string, target rollup.Marks) error {
+	return eachEvent(ctx, events, key, zones, c.marks.Join(nil), target, func(e *store.Event) error {
 		c.marks.Advance(e.Stream, e.Position)
 		c.events++
 		if e.Type() == rollup.PageView {

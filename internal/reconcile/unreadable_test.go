@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +21,11 @@ type badStore struct {
 	err error
 }
 
-func (b *badStore) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollup.Marks, fn func(*store.Event) error) error {
-	if key == b.bad {
+func (b *badStore) ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*store.Event) error) error {
+	if site == b.bad.Site && slices.Contains(dates, b.bad.Date) {
 		return b.err
 	}
-	return b.JobStore.ScanDay(ctx, key, after, upTo, fn)
+	return b.JobStore.ScanDay(ctx, site, dates, after, upTo, fn)
 }
 
 // TestOneBadDay lets one day have an error: the others are done all the same,

@@ -226,7 +226,7 @@ func (k *Keeper) eraseUser(ctx context.Context, r *Receipt) error {
 func (k *Keeper) addUnfinished(ctx context.Context, r *Receipt, removed map[string]int64) error {
 	ranges, err := k.runner.UnfinishedErasures(ctx, r.Site)
 	for _, unfinished := range ranges {
-		dates, err := k.store.DayDates(ctx, r.Site, "", unfinished.To)
+		dates, err := k.store.DayDates(ctx, r.Site, "", "", unfinished.To)
 		if err != nil {
 			return err
 		}
@@ -280,7 +280,7 @@ func (k *Keeper) notRecomputed(ctx context.Context, r *Receipt) error {
 	if err != nil || kept == "" {
 		return err
 	}
-	dates, err := k.store.DayDates(ctx, r.Site, "", "")
+	dates, err := k.store.DayDates(ctx, r.Site, "", "", "")
 	for _, date := range dates {
 		if date < kept && r.covers(date) {
 			r.NotRecomputed = append(r.NotRecomputed, date)

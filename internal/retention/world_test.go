@@ -257,7 +257,7 @@ func notBy(user string) func(*event.Event) bool {
 // raw counts the raw events of a day, and those of a user.
 func (w *world) raw(key store.DayKey, user string) (n, ofUser int) {
 	w.t.Helper()
-	err := w.store.ScanDay(w.t.Context(), key, nil, nil, func(e *store.Event) error {
+	err := w.store.ScanDay(w.t.Context(), key.Site, []string{key.Date}, nil, nil, func(e *store.Event) error {
 		n++
 		if e.User == user {
 			ofUser++

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 )
 
 // Operations is what operators' work needs of a store beside what the roles
@@ -15,18 +16,20 @@ type Operations interface {
 
 // Inventory tells what there is.
 type Inventory interface {
-	// Sites lists up to limit sites that have raw events or rollups, in order,
-	// starting behind the site after ("" for the first). Its cost grows with
-	// the sites and their dates, not with the events.
+	// Sites lists up to limit sites that have raw events or rollups in
+	// whatever zone, each once, in order, starting behind the site after (""
+	// for the first). Its cost grows with the sites and their dates, not with
+	// the events.
 	Sites(ctx context.Context, after string, limit int) ([]string, error)
 
 	// DayDates lists the dates with from <= date <= to for which a site has a
-	// rollup, damaged ones too, in order. An empty from or to is no bound. It
-	// reads no rollup.
-	DayDates(ctx context.Context, site, from, to string) ([]string, error)
+	// rollup in a zone, damaged ones too, in order. An empty from or to is no
+	// bound. It reads no rollup.
+	DayDates(ctx context.Context, site, zone, from, to string) ([]string, error)
 }
 
-// Retention tells which raw events are still there, and takes some away.
+// Retention tells which raw events are still there, and takes some away. All
+// its dates are those of raw events (Event.Date).
 //
 // Expire and EraseDays first record which dates are not whole any more,
 // durably, and only then take events away. So a day is never taken for whole
@@ -60,19 +63,27 @@ type Retention interface {
 	// knows them, and all dates of the site are to be compared.
 	EraseUser(ctx context.Context, site, user, before string) (removed map[string]int64, err error)
 
-	// EraseDays removes the raw events, their IDs and the rollups of a site
-	// with dates before the given one or, if that is "", all of the site and
-	// also what KeptSince knows of it. It tells how many raw events and
-	// rollups it removed. A writer that still has one of the rollups finds a
-	// conflict. Revs begin anew after that, so that a rollup which was read
-	// before could pass for a new one of the same rev: no rebuild of the dates
-	// may be at work at the same time.
+	// EraseDays removes the raw events, their IDs and the rollups of a site,
+	// in whatever zone, with dates before the given one, and the months in
+	// which one of these lies. If before is "" it removes all of the site and
+	// also what KeptSince knows of it; the site's record stays. It tells how
+	// many raw events and rollups of days it removed. A writer that still has
+	// one of the rollups finds a conflict; who makes one anew at the same time,
+	// such as a rebuild, brings back what it has read before.
 	//
 	// On the embedded store a step of a worker at the same time is wholly
 	// before or after it. On MongoDB the step may count an event in a new
 	// rollup of which the raw event is gone, or the other way round; comparing
 	// the dates afterwards finds it.
 	EraseDays(ctx context.Context, site, before string) (events, rollups int64, err error)
+}
+
+// MonthsBefore gives the bound for the months, YYYY-MM, in which a date before
+// the given one lies: they are those that sort before it. "" is no bound.
+func MonthsBefore(date string) string {
+	// "2026-03" sorts before "2026-03-02", but no day of March is before the
+	// first of it.
+	return strings.TrimSuffix(date, "-01")
 }
 
 // Jobs are records of operators' work that takes longer, such as a rebuild.

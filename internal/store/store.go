@@ -31,6 +31,7 @@ type Store interface {
 
 	Days
 	Events
+	SiteRecords
 	Leases
 	Operations
 
@@ -83,32 +84,85 @@ func (e *DamagedError) Error() string {
 
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// DayKey names the rollup of one site on one date.
+// DayKey names the rollup of one site on one date in one time zone. Rollups of
+// the same date in different zones are different rollups, which know nothing
+// of each other.
 type DayKey struct {
 	Site string `json:"site"`
-	// Date is YYYY-MM-DD.
+	// Zone is the IANA name of the time zone whose day it is; "" is UTC.
+	Zone string `json:"zone,omitempty"`
+	// Date is YYYY-MM-DD, or YYYY-MM for a month.
 	Date string `json:"date"`
 }
 
-// String gives the key as it stands in the store: "site|YYYY-MM-DD".
-func (k DayKey) String() string { return k.Site + "|" + k.Date }
+// KeyOf gives the key of a rollup.
+func KeyOf(day *rollup.Day) DayKey { return DayKey{Site: day.Site, Zone: day.Zone, Date: day.Date} }
+
+// String gives the key as it stands in the store: "site|date" for UTC, else
+// "site|date|zone".
+func (k DayKey) String() string {
+	s := k.Site + "|" + k.Date
+	if k.Zone != "" {
+		s += "|" + k.Zone
+	}
+	return s
+}
+
+// Head is what a list of rollups tells of each without reading it.
+type Head struct {
+	Date string
+	// Rev is the rollup's rev; 0 if it is damaged so that its rev cannot be
+	// read.
+	Rev uint64
+	// Events and Views are its totals, as they were when it was last written.
+	Events, Views uint64
+}
 
 // Days are the rollups.
 type Days interface {
 	// Day gives one rollup, or ErrNotFound or a *DamagedError.
 	Day(ctx context.Context, key DayKey) (*rollup.Day, error)
 
-	// SiteDays calls fn for each rollup of a site with from <= date <= to, in
-	// the order of the dates. An empty from or to is no bound. A damaged one
-	// is given as its DamagedError with no day. An error of fn ends it and is
-	// returned.
-	SiteDays(ctx context.Context, site, from, to string, fn func(*rollup.Day, *DamagedError) error) error
+	// SiteDays calls fn for each rollup of a site in a zone with
+	// from <= date <= to, in the order of the dates. An empty from or to is no
+	// bound. A damaged one is given as its DamagedError with no day. An error
+	// of fn ends it and is returned.
+	SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *DamagedError) error) error
 
-	// SwapDay writes a rollup if the stored one has the rev day.Rev, and
-	// raises day.Rev by one; ErrConflict if it has another. Rev 0 is for a
+	// DayHeads lists the rollups that SiteDays would give, damaged ones too.
+	// It reads none of them: its cost grows with the dates, not with what the
+	// rollups hold.
+	DayHeads(ctx context.Context, site, zone, from, to string) ([]Head, error)
+
+	// SwapDay writes a rollup if the stored one has the rev day.Rev, and sets
+	// day.Rev to NextRev of it; ErrConflict if it has another. Rev 0 is for a
 	// rollup that is not there, or whose rev cannot be read. After another
 	// error the outcome is unknown: load the day again, its marks tell.
 	SwapDay(ctx context.Context, day *rollup.Day) error
+
+	// Month gives the rollup of a month, whose key.Date is YYYY-MM, or
+	// ErrNotFound or a *DamagedError. It is valid only while its Parts are the
+	// heads that the days of the month have now; who reads it compares them.
+	Month(ctx context.Context, key DayKey) (*rollup.Day, error)
+	// PutMonth writes the rollup of a month, in place of the stored one if
+	// there is one. The last writer wins, whatever Rev says: what it wrote is
+	// either valid or will be found not to be.
+	PutMonth(ctx context.Context, month *rollup.Day) error
+
+	// DropRollups removes all days and months of a site in one zone. A writer
+	// that still has one of the rollups finds a conflict.
+	DropRollups(ctx context.Context, site, zone string) error
+}
+
+// NextRev gives the rev with which a rollup is written in place of one of the
+// rev given. A new one, in place of rev 0, begins at the time in milliseconds
+// since 1970: so a rollup that was removed and made again has no rev that
+// somebody may still know of the old one.
+func NextRev(rev uint64) uint64 {
+	if rev == 0 {
+		return uint64(time.Now().UnixMilli())
+	}
+	return rev + 1
 }
 
 // Event is a raw event as it is stored.
@@ -117,19 +171,22 @@ type Event struct {
 	// Stream and Position tell where the event came from.
 	Stream   string
 	Position rollup.Position
-	// Date is the event's day in its site's time zone.
+	// Date is the event's day in the time zone that its site had when the
+	// event was stored. It is never changed, also when the zone is.
 	Date string
 }
 
 // Events are the raw events.
 type Events interface {
-	// ScanDay calls fn for the raw events of a site and day, stream by stream
-	// in the order of their names, in each in the order of positions. It
-	// gives those beyond the marks of after and at or below the marks of
-	// upTo; a nil upTo is no bound, while a stream that is not in a upTo is
-	// not read. The event is valid only during the call. An error of fn ends
-	// the scan and is returned.
-	ScanDay(ctx context.Context, key DayKey, after, upTo rollup.Marks, fn func(*Event) error) error
+	// ScanDay calls fn for the raw events of a site with one of the dates,
+	// stream by stream in the order of their names, in each in the order of
+	// positions, whatever the dates. It gives those beyond the marks of after
+	// and at or below the marks of upTo; a nil upTo is no bound, while a
+	// stream that is not in a upTo is not read. The dates are distinct and
+	// few: mostly one, and no more than the zones of a site make of one day.
+	// The event is valid only during the call. An error of fn ends the scan
+	// and is returned.
+	ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*Event) error) error
 
 	// EventDates lists the dates with from <= date <= to on which a site has
 	// raw events, in order. An empty from or to is no bound. Its cost grows
@@ -156,7 +213,7 @@ type Step interface {
 	Load(ctx context.Context, keys []DayKey) (map[DayKey]*rollup.Day, map[DayKey]*DamagedError, error)
 
 	// Swap writes rollups, each if the stored one still has the day's Rev,
-	// and raises the Rev of those written. It returns the keys of those that
+	// and sets the Rev of those written as SwapDay does. It returns the keys of those that
 	// another writer may have changed: they must be loaded again, and their
 	// marks tell whether the write is in all the same.
 	Swap(ctx context.Context, days []*rollup.Day) (conflicts []DayKey, err error)

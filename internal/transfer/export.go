@@ -117,7 +117,7 @@ func (e *export) events(ctx context.Context, key store.DayKey) error {
 	}
 	n := int64(0)
 	var fields []field
-	err = e.st.ScanDay(ctx, key, nil, nil, func(ev *store.Event) error {
+	err = e.st.ScanDay(ctx, key.Site, []string{key.Date}, nil, nil, func(ev *store.Event) error {
 		n++
 		fields = appendEvent(fields[:0], &ev.Event)
 		return e.out.record(fields)

@@ -201,9 +201,9 @@ type expiring struct {
 	begun bool
 }
 
-func (s *expiring) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollup.Marks, fn func(*store.Event) error) error {
+func (s *expiring) ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*store.Event) error) error {
 	s.begun = true
-	return s.Source.ScanDay(ctx, key, after, upTo, fn)
+	return s.Source.ScanDay(ctx, site, dates, after, upTo, fn)
 }
 
 func (s *expiring) KeptSince(ctx context.Context, site string) (string, error) {

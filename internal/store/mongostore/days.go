@@ -30,19 +30,51 @@ func (s *Store) Day(ctx context.Context, key store.DayKey) (*rollup.Day, error) 
 	return d, nil
 }
 
-// SiteDays calls fn for the rollups of a site.
-func (s *Store) SiteDays(ctx context.Context, site, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
-	return each(ctx, "read rollups of "+site, s.days, siteFilter(site, from, to),
+// SiteDays calls fn for the rollups of a site in a zone.
+func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
+	return each(ctx, "read rollups of "+site, s.days, within(zoneFilter(site, zone), from, to),
 		options.Find().SetSort(bson.D{{Key: "date", Value: 1}}),
 		func(raw bson.Raw) error {
 			date, _ := raw.Lookup("date").StringValueOK()
-			return fn(decodeDay(store.DayKey{Site: site, Date: date}, raw))
+			return fn(decodeDay(store.DayKey{Site: site, Zone: zone, Date: date}, raw))
 		})
 }
 
-// siteFilter finds what belongs to a site in a range of dates.
-func siteFilter(site, from, to string) bson.D {
-	filter := bson.D{{Key: "site_id", Value: site}}
+// DayHeads lists the rollups of a site in a zone. All that it asks for is in
+// the index "heads", so that no document is read.
+func (s *Store) DayHeads(ctx context.Context, site, zone, from, to string) ([]store.Head, error) {
+	var heads []store.Head
+	opts := options.Find().
+		SetSort(bson.D{{Key: "date", Value: 1}}).
+		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "date", Value: 1}, {Key: "rev", Value: 1},
+			{Key: "total_events", Value: 1}, {Key: "total_views", Value: 1}})
+	err := each(ctx, "list the rollups of "+site, s.days, within(zoneFilter(site, zone), from, to), opts, func(raw bson.Raw) error {
+		date, ok := raw.Lookup("date").StringValueOK()
+		if !ok {
+			return fmt.Errorf("a rollup of site %s has a date that is no string", site)
+		}
+		// Of a damaged rollup these may be no numbers, which counts as 0.
+		events, _ := raw.Lookup("total_events").AsInt64OK()
+		views, _ := raw.Lookup("total_views").AsInt64OK()
+		heads = append(heads, store.Head{Date: date, Rev: readRev(raw), Events: uint64(events), Views: uint64(views)})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return heads, nil
+}
+
+// siteFilter finds what belongs to a site, zoneFilter what of it belongs to a
+// zone.
+func siteFilter(site string) bson.D { return bson.D{{Key: "site_id", Value: site}} }
+
+func zoneFilter(site, zone string) bson.D {
+	return append(siteFilter(site), bson.E{Key: "zone", Value: zone})
+}
+
+// within narrows a filter down to a range of dates.
+func within(filter bson.D, from, to string) bson.D {
 	var dates bson.D
 	if from != "" {
 		dates = append(dates, bson.E{Key: "$gte", Value: from})
@@ -58,8 +90,8 @@ func siteFilter(site, from, to string) bson.D {
 
 // SwapDay writes a rollup.
 func (s *Store) SwapDay(ctx context.Context, day *rollup.Day) error {
-	key := dayKey(day)
-	doc, err := encodeDay(day, day.Rev+1)
+	key, rev := store.KeyOf(day), store.NextRev(day.Rev)
+	doc, err := encodeDay(day, rev)
 	if err != nil {
 		return err
 	}
@@ -74,7 +106,7 @@ func (s *Store) SwapDay(ctx context.Context, day *rollup.Day) error {
 	if result.MatchedCount+result.UpsertedCount == 0 {
 		return fmt.Errorf("rollup %s: %w", key, store.ErrConflict)
 	}
-	day.Rev++
+	day.Rev = rev
 	return nil
 }
 
@@ -121,8 +153,10 @@ func (st *step) Swap(ctx context.Context, days []*rollup.Day) ([]store.DayKey, e
 		return nil, ctx.Err()
 	}
 	models := make([]mongo.WriteModel, len(days))
+	revs := make([]uint64, len(days)) // those that are written
 	for i, day := range days {
-		doc, err := encodeDay(day, day.Rev+1)
+		revs[i] = store.NextRev(day.Rev)
+		doc, err := encodeDay(day, revs[i])
 		if err != nil {
 			return nil, err
 		}
@@ -130,7 +164,7 @@ func (st *step) Swap(ctx context.Context, days []*rollup.Day) ([]store.DayKey, e
 			models[i] = mongo.NewInsertOneModel().SetDocument(doc)
 			continue
 		}
-		filter, _ := swapFilter(dayKey(day), day.Rev)
+		filter, _ := swapFilter(store.KeyOf(day), day.Rev)
 		models[i] = mongo.NewReplaceOneModel().SetFilter(filter).SetReplacement(doc)
 	}
 	result, err := st.s.days.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false))
@@ -140,60 +174,60 @@ func (st *step) Swap(ctx context.Context, days []*rollup.Day) ([]store.DayKey, e
 	}
 	for i, e := range single {
 		if !isDuplicateKey(e) {
-			return nil, explain(ctx, fmt.Sprintf("write rollup %s", dayKey(days[i])), e)
+			return nil, explain(ctx, fmt.Sprintf("write rollup %s", store.KeyOf(days[i])), e)
 		}
 	}
 	if result.MatchedCount+result.InsertedCount == int64(len(days)) {
-		for _, day := range days {
-			day.Rev++
+		for i, day := range days {
+			day.Rev = revs[i]
 		}
 		return nil, nil
 	}
-	return st.s.sortOut(ctx, days)
+	return st.s.sortOut(ctx, days, revs)
 }
 
 // sortOut tells which of the days are in, after a write of which only some
-// are: the server says how many it replaced, not which. A document with our
-// rev and our marks is ours, or another writer's that folded the same events
-// into the same day, which is the same document.
+// are: the server says how many it replaced, not which. A document with the
+// rev that we wrote and our marks is ours, or another writer's that folded the
+// same events into the same day, which is the same document.
 //
 // A day of rev 0 found no place when a document is there whose rev cannot be
 // read; that one it may replace.
-func (s *Store) sortOut(ctx context.Context, days []*rollup.Day) (conflicts []store.DayKey, err error) {
-	byID := make(map[string]*rollup.Day, len(days))
-	for _, day := range days {
-		byID[dayKey(day).String()] = day
+func (s *Store) sortOut(ctx context.Context, days []*rollup.Day, revs []uint64) (conflicts []store.DayKey, err error) {
+	index := make(map[string]int, len(days))
+	for i, day := range days {
+		index[store.KeyOf(day).String()] = i
 	}
-	in, unreadable := map[*rollup.Day]bool{}, map[*rollup.Day]bool{}
+	in, unreadable := make([]bool, len(days)), make([]bool, len(days))
 	projection := bson.D{{Key: "rev", Value: 1}, {Key: "marks", Value: 1}}
-	err = eachID(ctx, "read rollups", s.days, keysOf(byID), projection, func(id string, raw bson.Raw) {
+	err = eachID(ctx, "read rollups", s.days, keysOf(index), projection, func(id string, raw bson.Raw) {
 		var doc struct {
 			Marks []markDoc `bson:"marks"`
 		}
-		day, rev := byID[id], readRev(raw)
-		in[day] = rev == day.Rev+1 && bson.Unmarshal(raw, &doc) == nil &&
-			slices.Equal(doc.Marks, encodeMarks(day.Marks))
-		unreadable[day] = rev == 0
+		i, rev := index[id], readRev(raw)
+		in[i] = rev == revs[i] && bson.Unmarshal(raw, &doc) == nil &&
+			slices.Equal(doc.Marks, encodeMarks(days[i].Marks))
+		unreadable[i] = rev == 0
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, day := range days {
+	for i, day := range days {
 		switch {
-		case in[day]:
-			day.Rev++
-		case day.Rev == 0 && unreadable[day]:
+		case in[i]:
+			day.Rev = revs[i]
+		case day.Rev == 0 && unreadable[i]:
 			err := s.SwapDay(ctx, day)
 			if errors.Is(err, store.ErrConflict) {
-				conflicts = append(conflicts, dayKey(day))
+				conflicts = append(conflicts, store.KeyOf(day))
 			} else if err != nil {
 				return nil, err
 			}
 		default:
-			conflicts = append(conflicts, dayKey(day))
+			conflicts = append(conflicts, store.KeyOf(day))
 		}
 	}
 	return conflicts, nil
 }
 
-func dayKey(d *rollup.Day) store.DayKey { return store.DayKey{Site: d.Site, Date: d.Date} }
+func dayKey(d *rollup.Day) store.DayKey { return store.KeyOf(d) }

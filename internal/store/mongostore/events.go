@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -17,7 +18,7 @@ import (
 // EventDates lists the dates on which a site has raw events. On MongoDB, a
 // distinct over a prefix of the index "day" steps from one date to the next.
 func (s *Store) EventDates(ctx context.Context, site, from, to string) ([]string, error) {
-	dates, err := s.distinct(ctx, "date", siteFilter(site, from, to))
+	dates, err := s.distinct(ctx, "date", within(siteFilter(site), from, to))
 	return dates, explain(ctx, "list the dates of raw events of "+site, err)
 }
 
@@ -43,18 +44,23 @@ func (s *Store) distinct(ctx context.Context, field string, filter bson.D) ([]st
 	return values, nil
 }
 
-// ScanDay calls fn for the raw events of a day. It asks which streams the day
-// has, mostly one, and then for the range of each: every query is one range of
-// the index "day", whatever the marks.
-func (s *Store) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollup.Marks, fn func(*store.Event) error) error {
-	doing := fmt.Sprintf("read raw events of %s", key)
-	day := bson.D{{Key: "site_id", Value: key.Site}, {Key: "date", Value: key.Date}}
-	streams, err := s.distinct(ctx, "stream", day)
-	if err != nil {
-		return explain(ctx, doing, err)
+// ScanDay calls fn for the raw events of a few dates. It asks which streams
+// they have, mostly one, and then for the range of each: every query is one
+// range of the index "day" for each date, merged in the order of positions,
+// whatever the marks.
+func (s *Store) ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*store.Event) error) error {
+	doing := fmt.Sprintf("read raw events of %s|%s", site, strings.Join(dates, ","))
+	var streams []string
+	for _, date := range dates {
+		ofDate, err := s.distinct(ctx, "stream", dayFilter(site, date))
+		if err != nil {
+			return explain(ctx, doing, err)
+		}
+		streams = append(streams, ofDate...)
 	}
+	slices.Sort(streams)
 	inOrder := options.Find().SetSort(bson.D{{Key: "pos", Value: 1}})
-	for _, stream := range streams {
+	for _, stream := range slices.Compact(streams) {
 		positions := bson.D{{Key: "$gt", Value: after[stream].String()}}
 		if upTo != nil {
 			to, ok := upTo[stream]
@@ -63,7 +69,10 @@ func (s *Store) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollu
 			}
 			positions = append(positions, bson.E{Key: "$lte", Value: to.String()})
 		}
-		filter := append(slices.Clip(day), bson.E{Key: "stream", Value: stream}, bson.E{Key: "pos", Value: positions})
+		filter := append(siteFilter(site),
+			bson.E{Key: "date", Value: bson.D{{Key: "$in", Value: dates}}},
+			bson.E{Key: "stream", Value: stream},
+			bson.E{Key: "pos", Value: positions})
 		err := each(ctx, doing, s.events, filter, inOrder, func(raw bson.Raw) error {
 			var e store.Event
 			if err := decodeEvent(raw, &e); err != nil {

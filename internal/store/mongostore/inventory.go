@@ -52,22 +52,12 @@ func sitesOf(ctx context.Context, c *mongo.Collection, after string, limit int) 
 	return sites, nil
 }
 
-// DayDates lists the dates of a site's rollups, from the index "site" alone.
-func (s *Store) DayDates(ctx context.Context, site, from, to string) ([]string, error) {
+// DayDates lists the dates of a site's rollups in a zone.
+func (s *Store) DayDates(ctx context.Context, site, zone, from, to string) ([]string, error) {
+	heads, err := s.DayHeads(ctx, site, zone, from, to)
 	var dates []string
-	opts := options.Find().
-		SetSort(bson.D{{Key: "date", Value: 1}}).
-		SetProjection(bson.D{{Key: "_id", Value: 0}, {Key: "date", Value: 1}})
-	err := each(ctx, "list the dates of rollups of "+site, s.days, siteFilter(site, from, to), opts, func(raw bson.Raw) error {
-		date, ok := raw.Lookup("date").StringValueOK()
-		if !ok {
-			return fmt.Errorf("a rollup of site %s has a date that is no string", site)
-		}
-		dates = append(dates, date)
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	for _, head := range heads {
+		dates = append(dates, head.Date)
 	}
-	return dates, nil
+	return dates, err
 }

@@ -46,7 +46,7 @@ type Store struct {
 	client *mongo.Client
 	db     *mongo.Database
 
-	events, days, checkpoints, leases, deadLetters, schema, retention, jobs *mongo.Collection
+	events, days, months, checkpoints, leases, deadLetters, schema, retention, sites, jobs *mongo.Collection
 }
 
 var _ store.Store = (*Store)(nil)
@@ -103,11 +103,13 @@ func connect(ctx context.Context, c *options.ClientOptions, database string) (*S
 		db:          db,
 		events:      db.Collection("events"),
 		days:        db.Collection("daily_stats"),
+		months:      db.Collection("monthly_stats"),
 		checkpoints: db.Collection("checkpoints"),
 		leases:      db.Collection("leases"),
 		deadLetters: db.Collection("dead_letters"),
 		schema:      db.Collection("schema"),
 		retention:   db.Collection("retention"),
+		sites:       db.Collection("sites"),
 		jobs:        db.Collection("jobs"),
 	}
 	if err := client.Ping(ctx, nil); err != nil {

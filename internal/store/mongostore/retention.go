@@ -8,6 +8,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/daybook-analytics/daybook/internal/store"
 )
 
 // KeptSince gives the date from which on all raw events of a site are there.
@@ -97,12 +99,26 @@ func (s *Store) EraseDays(ctx context.Context, site, before string) (events, rol
 	if err != nil {
 		return events, 0, explain(ctx, "erase rollups of "+site, err)
 	}
+	if _, err := s.months.DeleteMany(ctx, beforeFilter(site, store.MonthsBefore(before))); err != nil {
+		return events, result.DeletedCount, explain(ctx, "erase months of "+site, err)
+	}
 	if before == "" {
 		if _, err := s.retention.DeleteOne(ctx, byID(site)); err != nil {
 			return events, result.DeletedCount, explain(ctx, "forget since when raw events of "+site+" are kept", err)
 		}
 	}
 	return events, result.DeletedCount, nil
+}
+
+// DropRollups removes the rollups of a site in a zone. The months go first:
+// without its days a month is not valid, but would stay.
+func (s *Store) DropRollups(ctx context.Context, site, zone string) error {
+	for _, c := range []*mongo.Collection{s.months, s.days} {
+		if _, err := c.DeleteMany(ctx, zoneFilter(site, zone)); err != nil {
+			return explain(ctx, fmt.Sprintf("drop the rollups of %s in the time zone %q", site, zone), err)
+		}
+	}
+	return nil
 }
 
 // removeEvents removes the raw events of a site before a date, or all, date
@@ -146,7 +162,7 @@ func (s *Store) datesBefore(ctx context.Context, site, before string) ([]string,
 
 // beforeFilter finds what belongs to a site before a date; "" is no bound.
 func beforeFilter(site, before string) bson.D {
-	filter := bson.D{{Key: "site_id", Value: site}}
+	filter := siteFilter(site)
 	if before != "" {
 		filter = append(filter, bson.E{Key: "date", Value: bson.D{{Key: "$lt", Value: before}}})
 	}

@@ -15,6 +15,10 @@ import (
 // schemaID is the _id of the one document of schema.
 const schemaID = "version"
 
+// indexNotFound is the code of the error of dropping an index that is not
+// there.
+const indexNotFound = 27
+
 // SchemaVersion tells the version of the schema.
 func (s *Store) SchemaVersion(ctx context.Context) (int, error) {
 	var doc struct {
@@ -56,7 +60,11 @@ func (s *Store) apply(ctx context.Context, m migrations.Migration) error {
 		}
 		// A database command does not take the client's write concern.
 		command = append(command, bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}}})
-		if err := s.db.RunCommand(ctx, command).Err(); err != nil {
+		// An index that is to be dropped and is not there any more was dropped by
+		// an earlier try or by another process.
+		var server mongo.ServerError
+		err := s.db.RunCommand(ctx, command).Err()
+		if err != nil && !(errors.As(err, &server) && server.HasErrorCode(indexNotFound)) {
 			return fmt.Errorf("command %d: %w", i+1, err)
 		}
 	}

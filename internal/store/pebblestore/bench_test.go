@@ -216,7 +216,7 @@ func BenchmarkScanDay(b *testing.B) {
 	before := processorTime()
 	for b.Loop() {
 		n := 0
-		check(b, s.ScanDay(b.Context(), store.DayKey{Site: "site", Date: "2026-11-24"}, nil, nil, func(*store.Event) error {
+		check(b, s.ScanDay(b.Context(), "site", []string{"2026-11-24"}, nil, nil, func(*store.Event) error {
 			n++
 			return nil
 		}))

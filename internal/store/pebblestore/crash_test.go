@@ -174,7 +174,7 @@ func wantSteps(s *Store, n int) error {
 		for step := 1; step <= n; step++ {
 			want = append(want, crashEvents(step)[i])
 		}
-		if err := s.ScanDay(ctx, key, nil, nil, func(e *store.Event) error {
+		if err := s.ScanDay(ctx, key.Site, []string{key.Date}, nil, nil, func(e *store.Event) error {
 			got = append(got, *e)
 			return nil
 		}); err != nil {

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,7 +17,7 @@ func (s *Store) Damage(ctx context.Context, key store.DayKey, change func([]byte
 		return err
 	}
 	defer s.sites.give(key.Site)
-	stored := appendDay(nil, keyRollup, key)
+	stored := appendRollupKey(nil, key)
 	var damaged []byte
 	if err := get(s.db, stored, func(value []byte) error {
 		damaged = change(append([]byte(nil), value...))
@@ -26,7 +27,9 @@ func (s *Store) Damage(ctx context.Context, key store.DayKey, change func([]byte
 	}
 	batch := s.db.NewBatch()
 	if damaged == nil {
-		if err := batch.Delete(stored, nil); err != nil {
+		// What takes a whole rollup away takes its head too.
+		head := appendDayKey(nil, keyHead, key)
+		if err := cmp.Or(batch.Delete(stored, nil), batch.Delete(head, nil)); err != nil {
 			return err
 		}
 	} else if err := batch.Set(stored, damaged, nil); err != nil {

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -36,8 +37,8 @@ func decodeDay(key store.DayKey, value []byte) (*rollup.Day, error) {
 	if err := d.UnmarshalBinary(value[revLen:]); err != nil {
 		return nil, damaged(err)
 	}
-	if d.Site != key.Site || d.Date != key.Date || d.Rev != rev {
-		return nil, damaged(fmt.Errorf("holds %s|%s of rev %d where rev %d of %s belongs", d.Site, d.Date, d.Rev, rev, key))
+	if store.KeyOf(d) != key || d.Rev != rev {
+		return nil, damaged(fmt.Errorf("holds rev %d of %s where rev %d of %s belongs", d.Rev, store.KeyOf(d), rev, key))
 	}
 	return d, nil
 }
@@ -45,19 +46,19 @@ func decodeDay(key store.DayKey, value []byte) (*rollup.Day, error) {
 // loadDay reads one rollup; its error is store.ErrNotFound, a
 // *store.DamagedError, or one of reading.
 func loadDay(r pebble.Reader, key store.DayKey) (day *rollup.Day, err error) {
-	err = get(r, appendDay(nil, keyRollup, key), func(value []byte) error {
+	err = get(r, appendRollupKey(nil, key), func(value []byte) error {
 		day, err = decodeDay(key, value)
 		return err
 	})
 	return day, err
 }
 
-// swapDay writes the day to batch with its Rev raised by one, if the one that
-// r gives has the Rev that it has now; else it returns store.ErrConflict. It
+// swapDay writes the day, its head and its new Rev to batch, if the one that r
+// gives has the Rev that it has now; else it returns store.ErrConflict. It
 // needs the site to itself. buf is a buffer for reuse.
 func swapDay(r pebble.Reader, batch *pebble.Batch, day *rollup.Day, buf []byte) ([]byte, error) {
-	key := store.DayKey{Site: day.Site, Date: day.Date}
-	buf = appendDay(buf[:0], keyRollup, key)
+	key := store.KeyOf(day)
+	buf = appendRollupKey(buf[:0], key)
 	keyLen := len(buf)
 	var rev uint64
 	err := get(r, buf, func(value []byte) error {
@@ -70,14 +71,15 @@ func swapDay(r pebble.Reader, batch *pebble.Batch, day *rollup.Day, buf []byte) 
 	if rev != day.Rev {
 		return buf, fmt.Errorf("rollup %s has rev %d and not %d: %w", key, rev, day.Rev, store.ErrConflict)
 	}
-	day.Rev++
+	day.Rev = store.NextRev(rev)
 	buf = binary.BigEndian.AppendUint64(buf, day.Rev)
 	encoded, err := day.AppendBinary(buf)
 	if err != nil {
-		day.Rev--
+		day.Rev = rev
 		return buf, err
 	}
-	return encoded, batch.Set(encoded[:keyLen], encoded[keyLen:], nil)
+	head := store.Head{Date: day.Date, Rev: day.Rev, Events: day.Events, Views: day.Views}
+	return encoded, cmp.Or(batch.Set(encoded[:keyLen], encoded[keyLen:], nil), setHead(batch, key, head))
 }
 
 // Day is part of store.Store.
@@ -89,15 +91,15 @@ func (s *Store) Day(ctx context.Context, key store.DayKey) (*rollup.Day, error) 
 }
 
 // SiteDays is part of store.Store.
-func (s *Store) SiteDays(ctx context.Context, site, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
-	prefix := appendSite(nil, keyRollup, site)
+func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
+	prefix := appendRollups(nil, site, zone)
 	lower, upper := dateBounds(prefix, from, to)
 	return s.scan(ctx, lower, upper, func(key, value []byte) error {
 		date, _, ok := readString(key[len(prefix):])
 		if !ok {
 			return fmt.Errorf("the store has a rollup of site %q with the key %x, which has no date", site, key)
 		}
-		day, err := decodeDay(store.DayKey{Site: site, Date: date}, value)
+		day, err := decodeDay(store.DayKey{Site: site, Zone: zone, Date: date}, value)
 		var damaged *store.DamagedError
 		errors.As(err, &damaged)
 		return fn(day, damaged)

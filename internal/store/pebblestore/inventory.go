@@ -14,11 +14,11 @@ func (s *Store) Sites(ctx context.Context, after string, limit int) (sites []str
 		return nil, err
 	}
 	defer closeInto(&err, events)
-	rollups, err := s.iterate(ctx, []byte{keyRollup}, []byte{keyRollup + 1})
+	heads, err := s.iterate(ctx, []byte{keyHead}, []byte{keyHead + 1})
 	if err != nil {
 		return nil, err
 	}
-	defer closeInto(&err, rollups)
+	defer closeInto(&err, heads)
 
 	for len(sites) < limit {
 		if err := ctx.Err(); err != nil {
@@ -28,7 +28,7 @@ func (s *Store) Sites(ctx context.Context, after string, limit int) (sites []str
 		if err != nil {
 			return nil, err
 		}
-		other, otherFound, err := siteBehind(rollups, keyRollup, after)
+		other, otherFound, err := siteBehind(heads, keyHead, after)
 		if err != nil {
 			return nil, err
 		}
@@ -63,23 +63,11 @@ func siteBehind(it *pebble.Iterator, kind byte, after string) (site string, foun
 }
 
 // DayDates is part of store.Store.
-func (s *Store) DayDates(ctx context.Context, site, from, to string) (dates []string, err error) {
-	prefix := appendSite(nil, keyRollup, site)
-	lower, upper := dateBounds(prefix, from, to)
-	it, err := s.iterate(ctx, lower, upper)
-	if err != nil {
-		return nil, err
+func (s *Store) DayDates(ctx context.Context, site, zone, from, to string) ([]string, error) {
+	heads, err := s.DayHeads(ctx, site, zone, from, to)
+	var dates []string
+	for _, head := range heads {
+		dates = append(dates, head.Date)
 	}
-	defer closeInto(&err, it)
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		date, _, ok := readString(it.Key()[len(prefix):])
-		if !ok {
-			return nil, fmt.Errorf("the store has a rollup of site %q with the key %x, which has no date", site, it.Key())
-		}
-		dates = append(dates, date)
-	}
-	return dates, nil
+	return dates, err
 }

@@ -12,14 +12,18 @@ import (
 // The first byte of a key says what it is the key of. docs/format/pebble.md
 // describes each of them with its value.
 const (
-	keyEvent      = 'e' // site, date, stream, position: the event's line
-	keyEventID    = 'i' // site, event ID: stream, position, date
-	keyRollup     = 'r' // site, date: rev, the encoded rollup.Day
-	keyCheckpoint = 'c' // stream: position, as-of time
-	keyDeadLetter = 'd' // store.DeadLetter.Key: time, reason, line
-	keyKept       = 'k' // site, as it is: date of store.Retention.KeptSince
-	keyJob        = 'j' // store.Job.ID: rev, body
-	keySchema     = 'v' // nothing more: the schema version
+	keyEvent       = 'e' // site, date, stream, position: the event's line
+	keyEventID     = 'i' // site, event ID: stream, position, date
+	keyRollup      = 'r' // site, date, of the zone "": rev, the encoded rollup.Day
+	keyZonedRollup = 'z' // site, zone, date, of all other zones: the same
+	keyHead        = 'h' // site, zone, date: rev, events and views of the rollup
+	keyMonth       = 'm' // site, zone, month: the encoded rollup.Day
+	keyCheckpoint  = 'c' // stream: position, as-of time
+	keyDeadLetter  = 'd' // store.DeadLetter.Key: time, reason, line
+	keyKept        = 'k' // site, as it is: date of store.Retention.KeptSince
+	keySite        = 's' // site, as it is: rev, body of its record
+	keyJob         = 'j' // store.Job.ID: rev, body
+	keySchema      = 'v' // nothing more: the schema version
 )
 
 // A string in a key ends with a terminator that sorts before everything that
@@ -101,12 +105,30 @@ func appendSite(b []byte, kind byte, site string) []byte {
 	return appendString(append(b, kind), site)
 }
 
-func appendDay(b []byte, kind byte, key store.DayKey) []byte {
-	return appendString(appendSite(b, kind, key.Site), key.Date)
+func appendZone(b []byte, kind byte, site, zone string) []byte {
+	return appendString(appendSite(b, kind, site), zone)
+}
+
+// appendRollups appends the beginning of the keys of a site's rollups in a
+// zone, which go on with the date.
+func appendRollups(b []byte, site, zone string) []byte {
+	if zone == "" {
+		return appendSite(b, keyRollup, site)
+	}
+	return appendZone(b, keyZonedRollup, site, zone)
+}
+
+func appendRollupKey(b []byte, key store.DayKey) []byte {
+	return appendString(appendRollups(b, key.Site, key.Zone), key.Date)
+}
+
+// appendDayKey appends a key of the kind keyHead or keyMonth.
+func appendDayKey(b []byte, kind byte, key store.DayKey) []byte {
+	return appendString(appendZone(b, kind, key.Site, key.Zone), key.Date)
 }
 
 func appendEventKey(b []byte, e *store.Event) []byte {
-	b = appendDay(b, keyEvent, store.DayKey{Site: e.Site, Date: e.Date})
+	b = appendString(appendSite(b, keyEvent, e.Site), e.Date)
 	b = appendString(b, e.Stream)
 	return appendPosition(b, e.Position)
 }

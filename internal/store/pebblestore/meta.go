@@ -171,8 +171,12 @@ func (s *Store) DeleteDeadLetters(ctx context.Context, keys []string) (deleted i
 	return deleted, nil
 }
 
-// Migrate is part of store.Store. No version so far had to change anything
-// here, so it only records that this program's versions are reached.
+// headsVersion is the version of the schema from which on rollups have heads.
+// No other version had to change anything here, so that Migrate only records
+// that this program's versions are reached.
+const headsVersion = 2
+
+// Migrate is part of store.Store.
 func (s *Store) Migrate(ctx context.Context, done func(version int, name string)) error {
 	s.migration.Lock()
 	defer s.migration.Unlock()
@@ -183,6 +187,11 @@ func (s *Store) Migrate(ctx context.Context, done func(version int, name string)
 	for _, m := range migrations.All() {
 		if m.Version <= version {
 			continue
+		}
+		if m.Version == headsVersion {
+			if err := s.writeHeads(ctx); err != nil {
+				return err
+			}
 		}
 		value := binary.BigEndian.AppendUint64(nil, uint64(m.Version))
 		if err := s.set([]byte{keySchema}, value, pebble.Sync); err != nil {

@@ -1,6 +1,7 @@
 package pebblestore
 
 import (
+	"errors"
 	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,7 +38,11 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{db: db, dir: dir, sweepBatch: sweepBatch}, nil
+	s := &Store{db: db, dir: dir, sweepBatch: sweepBatch}
+	if err := s.readSiteRecords(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // pebbleOptions are chosen for steps of some thousand events (two keys an

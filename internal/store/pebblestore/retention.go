@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,18 +99,60 @@ func (s *Store) EraseDays(ctx context.Context, site, before string) (events, rol
 }
 
 // eraseRollups puts into the batch the removal of the rollups of a site before
-// a date and, when that is "", of all else that is known of the site. It tells
-// how many rollups there are.
+// a date, of the months that they were part of and, when the date is "", of
+// all else that is known of the site. It tells how many rollups of days there
+// are.
 func (s *Store) eraseRollups(ctx context.Context, batch *pebble.Batch, site, before string) (rollups int64, err error) {
-	lower, upper := boundsBefore(keyRollup, site, before)
-	if err := s.scan(ctx, lower, upper, func(_, _ []byte) error { rollups++; return nil }); err != nil {
+	// The zone comes before the date in these keys, so that there is no range
+	// of them that a date bounds.
+	remove := func(kind byte, before string, fn func(stored []byte, key store.DayKey) error) error {
+		prefix := appendSite(nil, kind, site)
+		return s.scan(ctx, prefix, end(prefix), func(stored, _ []byte) error {
+			zone, rest, ok1 := readString(stored[len(prefix):])
+			date, _, ok2 := readString(rest)
+			if !ok1 || !ok2 {
+				return fmt.Errorf("the store has the key %x of site %q, which has no zone or date", stored, site)
+			}
+			if before != "" && date >= before {
+				return nil
+			}
+			return fn(stored, store.DayKey{Site: site, Zone: zone, Date: date})
+		})
+	}
+	err = remove(keyHead, before, func(stored []byte, key store.DayKey) error {
+		rollups++
+		return cmp.Or(batch.Delete(stored, nil), batch.Delete(appendRollupKey(nil, key), nil))
+	})
+	if err != nil {
 		return 0, err
 	}
-	if err := batch.DeleteRange(lower, upper, nil); err != nil || before != "" {
+	err = remove(keyMonth, store.MonthsBefore(before), func(stored []byte, _ store.DayKey) error {
+		return batch.Delete(stored, nil)
+	})
+	if err != nil || before != "" {
 		return rollups, err
 	}
 	ids := appendSite(nil, keyEventID, site)
-	return rollups, errors.Join(batch.DeleteRange(ids, end(ids), nil), batch.Delete(keptKey(site), nil))
+	return rollups, cmp.Or(batch.DeleteRange(ids, end(ids), nil), batch.Delete(keptKey(site), nil))
+}
+
+// DropRollups is part of store.Store.
+func (s *Store) DropRollups(ctx context.Context, site, zone string) error {
+	if err := s.sites.take(ctx, site); err != nil {
+		return err
+	}
+	defer s.sites.give(site)
+	batch := s.db.NewBatch()
+	for _, prefix := range [][]byte{
+		appendRollups(nil, site, zone),
+		appendZone(nil, keyHead, site, zone),
+		appendZone(nil, keyMonth, site, zone),
+	} {
+		if err := batch.DeleteRange(prefix, end(prefix), nil); err != nil {
+			return errors.Join(err, batch.Close())
+		}
+	}
+	return s.write(batch, pebble.Sync)
 }
 
 // boundsBefore gives the bounds of the keys of a site that go on with a date
@@ -126,11 +169,11 @@ func boundsBefore(kind byte, site, before string) (lower, upper []byte) {
 // were deleted before. Pebble keeps a deleted value until a compaction comes
 // by, which for a quiet site may be never.
 func (s *Store) purge(ctx context.Context, site, before string) error {
-	for _, kind := range []byte{keyEvent, keyEventID, keyRollup, keyDeadLetter} {
+	for _, kind := range []byte{keyEvent, keyEventID, keyRollup, keyZonedRollup, keyHead, keyMonth, keyDeadLetter} {
 		lower, upper := boundsBefore(kind, site, before)
 		switch kind {
-		case keyEventID: // has no date in its key
-			upper = end(lower)
+		case keyEventID, keyZonedRollup, keyHead, keyMonth: // do not go on with a date
+			upper = end(appendSite(nil, kind, site))
 		case keyDeadLetter: // has no site either
 			lower, upper = []byte{kind}, []byte{kind + 1}
 		}

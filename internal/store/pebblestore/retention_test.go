@@ -56,7 +56,7 @@ func stock(t testing.TB, s *Store, key store.DayKey, n int) {
 func wantBelongTogether(t *testing.T, s *Store, key store.DayKey, n int) (there int) {
 	t.Helper()
 	left := map[string]bool{}
-	check(t, s.ScanDay(t.Context(), key, nil, nil, func(e *store.Event) error {
+	check(t, s.ScanDay(t.Context(), key.Site, []string{key.Date}, nil, nil, func(e *store.Event) error {
 		left[e.ID] = true
 		return nil
 	}))
@@ -202,7 +202,7 @@ func TestStepBetweenBatches(t *testing.T) {
 	var left []string
 	scan := func() []string {
 		left = nil
-		check(t, s.ScanDay(t.Context(), key, nil, nil, func(e *store.Event) error { left = append(left, e.ID); return nil }))
+		check(t, s.ScanDay(t.Context(), key.Site, []string{key.Date}, nil, nil, func(e *store.Event) error { left = append(left, e.ID); return nil }))
 		return left
 	}
 	if fmt.Sprint(scan()) != "[late 1]" {

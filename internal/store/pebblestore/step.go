@@ -179,7 +179,7 @@ func (t *step) Swap(ctx context.Context, days []*rollup.Day) (conflicts []store.
 	for _, day := range days {
 		t.buf, err = swapDay(t.rest, t.rest, day, t.buf)
 		if errors.Is(err, store.ErrConflict) {
-			conflicts = append(conflicts, store.DayKey{Site: day.Site, Date: day.Date})
+			conflicts = append(conflicts, store.KeyOf(day))
 		} else if err != nil {
 			return conflicts, err
 		}

@@ -84,7 +84,7 @@ func (b Backend) testDays(t *testing.T) {
 		}
 
 		enough, n := errors.New("enough"), 0
-		err := s.SiteDays(t.Context(), site, "", "", func(d *rollup.Day, _ *store.DamagedError) error {
+		err := s.SiteDays(t.Context(), site, "", "", "", func(d *rollup.Day, _ *store.DamagedError) error {
 			n++
 			wantEqual(t, "events", d.Events, uint64(n))
 			if n == 2 {
@@ -142,7 +142,7 @@ func (b Backend) testDamage(t *testing.T) {
 			reported := wantDamaged(t, err)
 
 			var seen []string
-			check(t, s.SiteDays(t.Context(), site, "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
+			check(t, s.SiteDays(t.Context(), site, "", "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
 				if damaged != nil {
 					wantEqual(t, "damaged", damaged.Key, day)
 					wantEqual(t, "rev in SiteDays", damaged.Rev, reported.Rev)
@@ -214,7 +214,7 @@ func wantDamaged(t *testing.T, err error) *store.DamagedError {
 func siteDates(t tb, s store.Store, site, from, to string) []string {
 	t.Helper()
 	var dates []string
-	check(t, s.SiteDays(t.Context(), site, from, to, func(d *rollup.Day, damaged *store.DamagedError) error {
+	check(t, s.SiteDays(t.Context(), site, "", from, to, func(d *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			return damaged
 		}

@@ -236,7 +236,7 @@ func (b Backend) testScan(t *testing.T) {
 	})
 	t.Run("EndsWithError", func(t *testing.T) {
 		enough, n := errors.New("enough"), 0
-		err := s.ScanDay(t.Context(), day, nil, nil, func(*store.Event) error {
+		err := s.ScanDay(t.Context(), site, []string{date}, nil, nil, func(*store.Event) error {
 			if n++; n == 3 {
 				return enough
 			}

@@ -104,7 +104,7 @@ func (b Backend) testDayDates(t *testing.T) {
 		{site + ".b", "", "", []string{"2026-03-03"}},
 		{"nowhere", "", "", nil},
 	} {
-		got, err := s.DayDates(t.Context(), c.site, c.from, c.to)
+		got, err := s.DayDates(t.Context(), c.site, "", c.from, c.to)
 		check(t, err)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("dates of %s from %q to %q: got %v, want %v", c.site, c.from, c.to, got, c.want)

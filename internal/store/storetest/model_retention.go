@@ -112,7 +112,7 @@ func (m *model) compareInventory(r *rapid.T) {
 	kept, err := m.s.KeptSince(r.Context(), site)
 	check(r, err)
 	wantEqual(r, "kept since", kept, m.kept[site])
-	dates, err := m.s.DayDates(r.Context(), site, "", "")
+	dates, err := m.s.DayDates(r.Context(), site, "", "", "")
 	check(r, err)
 	var days []string
 	for key := range m.days {

@@ -79,7 +79,7 @@ func wantStocks(t tb, s store.Store, stocks map[string]*stock) {
 			got.events[d] = ids(scan(t, s, store.DayKey{Site: name, Date: d}, nil, nil))
 			slices.Sort(got.events[d])
 		}
-		check(t, s.SiteDays(t.Context(), name, "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
+		check(t, s.SiteDays(t.Context(), name, "", "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
 			if damaged != nil {
 				return damaged
 			}
@@ -227,7 +227,7 @@ func (b Backend) testEraseUser(t *testing.T) {
 
 	// What is left of the day is what a rebuild counts.
 	rebuilt := rollup.NewDay(site, date)
-	check(t, store.FoldDay(t.Context(), s, rebuilt, nil, noon.Location()))
+	check(t, store.FoldDay(t.Context(), s, rebuilt, nil, nil))
 	wantEqual(t, "events of the rebuilt day", rebuilt.Events, uint64(len(stocks[site].events[date])))
 	wantEqual(t, "users of the rebuilt day", rebuilt.Users.Estimate(), 1)
 

@@ -50,7 +50,7 @@ func (b Backend) testRemovalCancelled(t *testing.T) {
 	changed := job
 	for name, call := range map[string]func() error{
 		"Sites":     func() error { _, err := s.Sites(done, "", 10); return err },
-		"DayDates":  func() error { _, err := s.DayDates(done, site, "", ""); return err },
+		"DayDates":  func() error { _, err := s.DayDates(done, site, "", "", ""); return err },
 		"KeptSince": func() error { _, err := s.KeptSince(done, site); return err },
 		"Job":       func() error { _, err := s.Job(done, "job"); return err },
 		"Jobs":      func() error { _, err := s.Jobs(done, "", 10); return err },
@@ -87,7 +87,7 @@ func (b Backend) testRemovalStopped(t *testing.T) {
 			gone := func() (total int64) {
 				for _, d := range dates {
 					events := 0
-					check(t, s.ScanDay(t.Context(), store.DayKey{Site: site, Date: d}, nil, nil, func(*store.Event) error { events++; return nil }))
+					check(t, s.ScanDay(t.Context(), site, []string{d}, nil, nil, func(*store.Event) error { events++; return nil }))
 					total += int64(n - events)
 					if events == n || name == "EraseUser" {
 						continue

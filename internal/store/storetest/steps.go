@@ -231,9 +231,9 @@ func (b Backend) testCancel(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"Day":           func() error { _, err := s.Day(done, day); return err },
-		"SiteDays":      func() error { return s.SiteDays(done, site, "", "", noDay) },
+		"SiteDays":      func() error { return s.SiteDays(done, site, "", "", "", noDay) },
 		"SwapDay":       func() error { return s.SwapDay(done, changed) },
-		"ScanDay":       func() error { return s.ScanDay(done, day, nil, nil, noEvent) },
+		"ScanDay":       func() error { return s.ScanDay(done, site, []string{date}, nil, nil, noEvent) },
 		"EventDates":    func() error { _, err := s.EventDates(done, site, "", ""); return err },
 		"Checkpoints":   func() error { _, err := s.Checkpoints(done); return err },
 		"DeadLetters":   func() error { _, err := s.DeadLetters(done, "", 10); return err },
@@ -278,10 +278,10 @@ func (b Backend) testCancel(t *testing.T) {
 
 	for name, run := range map[string]func(ctx context.Context, fn func()) error{
 		"DuringScanDay": func(ctx context.Context, fn func()) error {
-			return s.ScanDay(ctx, day, nil, nil, func(*store.Event) error { fn(); return nil })
+			return s.ScanDay(ctx, site, []string{date}, nil, nil, func(*store.Event) error { fn(); return nil })
 		},
 		"DuringSiteDays": func(ctx context.Context, fn func()) error {
-			return s.SiteDays(ctx, site, "", "", func(*rollup.Day, *store.DamagedError) error { fn(); return nil })
+			return s.SiteDays(ctx, site, "", "", "", func(*rollup.Day, *store.DamagedError) error { fn(); return nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -218,7 +218,7 @@ func repeat(r store.Result, n int) []store.Result {
 func scan(t tb, s store.Store, key store.DayKey, after, upTo rollup.Marks) []store.Event {
 	t.Helper()
 	var events []store.Event
-	check(t, s.ScanDay(t.Context(), key, after, upTo, func(e *store.Event) error {
+	check(t, s.ScanDay(t.Context(), key.Site, []string{key.Date}, after, upTo, func(e *store.Event) error {
 		events = append(events, cloneEvent(e))
 		return nil
 	}))

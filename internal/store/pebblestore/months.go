@@ -1,0 +1,45 @@
+package pebblestore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// Month is part of store.Store.
+func (s *Store) Month(ctx context.Context, key store.DayKey) (*rollup.Day, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	month := new(rollup.Day)
+	err := get(s.db, appendDayKey(nil, keyMonth, key), func(value []byte) error {
+		err := month.UnmarshalBinary(value)
+		if err == nil && store.KeyOf(month) != key {
+			err = fmt.Errorf("holds %s", store.KeyOf(month))
+		}
+		if err != nil {
+			return &store.DamagedError{Key: key, Err: err}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return month, nil
+}
+
+// PutMonth is part of store.Store.
+func (s *Store) PutMonth(ctx context.Context, month *rollup.Day) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	value, err := month.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	return s.set(appendDayKey(nil, keyMonth, store.KeyOf(month)), value, pebble.Sync)
+}
