@@ -1,6 +1,7 @@
 package rollup
 
 import (
+	"encoding"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -8,8 +9,8 @@ import (
 )
 
 // codecVersion is the first byte of an encoded Day. A change of the encoding
-// gets the next number, and UnmarshalBinary keeps reading the older ones.
-const codecVersion = 1
+// gets the next number.
+const codecVersion = 2
 
 // castagnoli is the polynomial of the checksum, CRC-32C.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -20,6 +21,7 @@ func (d *Day) AppendBinary(b []byte) ([]byte, error) {
 	start := len(b)
 	b = append(b, codecVersion)
 	b = appendString(b, d.Site)
+	b = appendString(b, d.Zone)
 	b = appendString(b, d.Date)
 	b = binary.AppendUvarint(b, d.Rev)
 
@@ -32,6 +34,12 @@ func (d *Day) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, uint64(p.Line))
 	}
 
+	b = binary.AppendUvarint(b, uint64(len(d.Parts)))
+	for _, part := range d.Parts {
+		b = appendString(b, part.Date)
+		b = binary.AppendUvarint(b, part.Rev)
+	}
+
 	b = binary.AppendUvarint(b, d.Events)
 	b = binary.AppendUvarint(b, d.Views)
 	for h := range d.HourEvents {
@@ -39,26 +47,52 @@ func (d *Day) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, d.HourViews[h])
 	}
 
-	sketch, err := d.Users.AppendBinary(nil)
-	if err != nil {
+	var part []byte // what has its length before it
+	var err error
+	if part, err = d.Users.AppendBinary(part); err != nil {
 		return nil, fmt.Errorf("rollup %s|%s: users: %w", d.Site, d.Date, err)
 	}
-	b = binary.AppendUvarint(b, uint64(len(sketch)))
-	b = append(b, sketch...)
+	b = appendBytes(b, part)
+	for h := range d.HourUsers {
+		if part, err = d.HourUsers[h].AppendBinary(part[:0]); err != nil {
+			return nil, fmt.Errorf("rollup %s|%s: users of hour %d: %w", d.Site, d.Date, h, err)
+		}
+		b = appendBytes(b, part)
+	}
 
 	b = binary.AppendUvarint(b, uint64(len(d.Tables)))
 	for i := range d.Tables {
-		t := &d.Tables[i]
-		t.sort()
-		b = binary.AppendUvarint(b, t.floor)
-		b = binary.AppendUvarint(b, uint64(len(t.rows)))
-		for _, row := range t.rows {
-			b = appendString(b, row.Key)
-			b = binary.AppendUvarint(b, row.N)
-			b = binary.AppendUvarint(b, row.Err)
+		if b, err = d.Tables[i].append(b); err != nil {
+			return nil, fmt.Errorf("rollup %s|%s: %v: %w", d.Site, d.Date, Dimension(i), err)
 		}
 	}
+	if part, err = d.Visits.AppendBinary(part[:0]); err != nil {
+		return nil, fmt.Errorf("rollup %s|%s: visits: %w", d.Site, d.Date, err)
+	}
+	b = appendBytes(b, part)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli)), nil
+}
+
+func (t *Table) append(b []byte) ([]byte, error) {
+	t.sort()
+	b = binary.AppendUvarint(b, t.floor)
+	b = binary.AppendUvarint(b, uint64(len(t.rows)))
+	for _, row := range t.rows {
+		b = appendString(b, row.Key)
+		b = binary.AppendUvarint(b, row.N)
+		b = binary.AppendUvarint(b, row.Err)
+		if row.Users == nil {
+			b = append(b, 0)
+			continue
+		}
+		b = binary.AppendUvarint(b, uint64(row.Users.encodedSize()))
+		var err error
+		if b, err = row.Users.AppendBinary(b); err != nil {
+			return nil, fmt.Errorf("row %.50q: %w", row.Key, err)
+		}
+		b = binary.AppendUvarint(b, row.Missed)
+	}
+	return b, nil
 }
 
 // UnmarshalBinary reads what AppendBinary wrote. Damaged, cut off or hostile
@@ -68,7 +102,11 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 	if len(b) < 1+sumLen {
 		return fmt.Errorf("rollup of %d bytes is cut off", len(b))
 	}
-	if b[0] != codecVersion {
+	switch b[0] {
+	case codecVersion:
+	case 1:
+		return errors.New("rollup has encoding version 1, which lacks the visits and the users of each hour and key; rebuild the day")
+	default:
 		return fmt.Errorf("rollup has encoding version %d; this program reads version %d", b[0], codecVersion)
 	}
 	body, sum := b[:len(b)-sumLen], binary.LittleEndian.Uint32(b[len(b)-sumLen:])
@@ -76,12 +114,10 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 		return fmt.Errorf("rollup has checksum %08x where %08x is written: it was damaged", got, sum)
 	}
 
-	// All strings of the day are parts of one.
-	r := reader{rest: string(body[1:])}
-	*d = Day{Site: r.string(), Date: r.string(), Rev: r.uvarint()}
-	marks := r.count(4)
-	d.Marks = make(Marks, marks)
-	for range marks {
+	r := newReader(body[1:])
+	*d = *NewDay(r.string(), "")
+	d.Zone, d.Date, d.Rev = r.string(), r.string(), r.uvarint()
+	for range r.count(4) {
 		stream := r.string()
 		ms, seq, line := r.uvarint(), r.uvarint(), r.uvarint()
 		if ms > MaxMs || seq > MaxSeq || line > MaxLine {
@@ -89,38 +125,37 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 		}
 		d.Marks[stream] = Position{Entry: EntryID{Ms: ms, Seq: seq}, Line: uint32(line)}
 	}
+	if parts := r.count(2); parts > 0 {
+		d.Parts = make([]Part, parts)
+		for i := range d.Parts {
+			d.Parts[i] = Part{Date: r.string(), Rev: r.uvarint()}
+		}
+	}
 	d.Events, d.Views = r.uvarint(), r.uvarint()
 	for h := range d.HourEvents {
 		d.HourEvents[h], d.HourViews[h] = r.uvarint(), r.uvarint()
 	}
-	sketch := r.string()
-	if r.err == nil {
-		if err := d.Users.UnmarshalBinary([]byte(sketch)); err != nil {
-			return fmt.Errorf("rollup: users: %w", err)
-		}
+	r.part("users", &d.Users)
+	for h := range d.HourUsers {
+		r.part("users of an hour", &d.HourUsers[h])
 	}
 	tables := r.count(2)
 	if tables > len(d.Tables) {
 		return fmt.Errorf("rollup has %d tables; this program knows %d", tables, len(d.Tables))
 	}
 	for i := range tables {
-		floor := r.uvarint()
-		rows := make([]Count, r.count(3))
-		for j := range rows {
-			rows[j] = Count{Key: r.string(), N: r.uvarint(), Err: r.uvarint()}
-			if err := rows[j].validate(floor); err != nil && r.err == nil {
-				return fmt.Errorf("rollup: %v: %w", Dimension(i), err)
-			}
-		}
-		d.Tables[i] = newTable(floor, rows)
+		d.Tables[i] = r.table()
 	}
-	if r.err == nil && r.rest != "" {
-		r.err = fmt.Errorf("%d bytes too many", len(r.rest))
-	}
-	if r.err != nil {
-		return fmt.Errorf("rollup: %w", r.err)
+	r.part("visits", &d.Visits)
+	if err := r.end(); err != nil {
+		return fmt.Errorf("rollup: %w", err)
 	}
 	return nil
+}
+
+func appendBytes(b, part []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(part)))
+	return append(b, part...)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -128,56 +163,118 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// reader takes values off the front of rest. After an error it gives zero
-// values.
+// reader takes values off the front of what it was given. After an error it
+// gives zero values.
 type reader struct {
-	rest string
+	rest []byte
+	// text is the same as rest. All strings that are read are parts of it.
+	text string
 	err  error
 }
 
+func newReader(b []byte) *reader { return &reader{rest: b, text: string(b)} }
+
 var errCutOff = errors.New("cut off")
 
-func (r *reader) uvarint() uint64 {
-	var v uint64
-	for i := range min(len(r.rest), binary.MaxVarintLen64) {
-		c := r.rest[i]
-		if i == binary.MaxVarintLen64-1 && c > 1 {
-			break
-		}
-		v |= uint64(c&0x7f) << (7 * i)
-		if c < 0x80 {
-			r.rest = r.rest[i+1:]
-			return v
-		}
+// take takes n bytes, which are a part of what the reader was given.
+func (r *reader) take(n uint64) []byte {
+	if n > uint64(len(r.rest)) {
+		r.fail(errCutOff)
+		return nil
 	}
-	r.fail()
+	b := r.rest[:n]
+	r.rest, r.text = r.rest[n:], r.text[n:]
+	return b
+}
+
+func (r *reader) byte() byte {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
 	return 0
+}
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if n <= 0 {
+		r.fail(errCutOff)
+		return 0
+	}
+	r.rest, r.text = r.rest[n:], r.text[n:]
+	return v
+}
+
+// below reads a number that must be less than end.
+func (r *reader) below(end uint64) uint64 {
+	n := r.uvarint()
+	if n >= end {
+		r.fail(errSample)
+		return 0
+	}
+	return n
 }
 
 func (r *reader) string() string {
 	n := r.uvarint()
-	if n > uint64(len(r.rest)) {
-		r.fail()
-		return ""
-	}
-	s := r.rest[:n]
-	r.rest = r.rest[n:]
-	return s
+	text := r.text
+	return text[:len(r.take(n))]
 }
 
 // count reads how many things of at least size bytes each follow.
 func (r *reader) count(size int) int {
 	n := r.uvarint()
 	if n > uint64(len(r.rest)/size) {
-		r.fail()
+		r.fail(errCutOff)
 		return 0
 	}
 	return int(n)
 }
 
-func (r *reader) fail() {
-	if r.err == nil {
-		r.err = errCutOff
+// part reads what has its length before it.
+func (r *reader) part(name string, into encoding.BinaryUnmarshaler) {
+	b := r.take(r.uvarint())
+	if r.err != nil {
+		return
 	}
-	r.rest = ""
+	if err := into.UnmarshalBinary(b); err != nil {
+		r.fail(fmt.Errorf("%s: %w", name, err))
+	}
+}
+
+func (r *reader) table() Table {
+	floor := r.uvarint()
+	rows := make([]Count, r.count(4))
+	for i := range rows {
+		row := &rows[i]
+		*row = Count{Key: r.string(), N: r.uvarint(), Err: r.uvarint()}
+		if n := r.uvarint(); n > 0 {
+			row.Users = NewUniques(KeyPrecision)
+			if err := row.Users.UnmarshalBinary(r.take(n)); err != nil {
+				r.fail(fmt.Errorf("row %.50q: %w", row.Key, err))
+			}
+			row.Missed = r.uvarint()
+		}
+		if r.err != nil {
+			return Table{}
+		}
+		if err := row.validate(floor); err != nil {
+			r.fail(err)
+		}
+	}
+	return newTable(floor, rows)
+}
+
+// end gives the first error, which may be that something is left.
+func (r *reader) end() error {
+	if len(r.rest) > 0 {
+		r.fail(fmt.Errorf("%d bytes too many", len(r.rest)))
+	}
+	return r.err
+}
+
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.rest, r.text = nil, ""
 }

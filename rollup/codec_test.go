@@ -14,29 +14,43 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// goldenDay is a day of one event in version 1 of the encoding, which must be
-// readable for ever. docs/format/rollup.md walks through these bytes.
-const goldenDay = "01" + // version
+// goldenDay is a day of one event in version 2 of the encoding.
+// docs/format/rollup.md walks through these bytes.
+const goldenDay = "02" + // version
 	"0173" + // site "s"
+	"0d4575726f70652f4265726c696e" + // zone "Europe/Berlin"
 	"0a323032362d31312d3234" + // date "2026-11-24"
 	"05" + // rev 5
 	"01" + // one mark:
 	"03313a30" + "80d0dfb4ab33" + "02" + "07" + // stream "1:0" at 1764000000000-2, line 7
+	"00" + // no parts
 	"01" + "01" + // one event, one view
 	"000000000000000000000000000000000000" + // none in hours 0 to 8
 	"0101" + // one event, one view in hour 9
 	"00000000000000000000000000000000000000000000000000000000" + // none in hours 10 to 23
 	"18" + "020e000100000000000000010342171c000000049cae881a" + // sketch of 24 bytes
+	"010a010a010a010a010a010a010a010a010a" + // nobody in hours 0 to 8: 1 byte, precision 10
+	"05" + "0a" + "1a10b8e1" + // hour 9: 5 bytes, precision 10, the hash of "u"
+	"010a010a010a010a010a010a010a010a010a010a010a010a010a010a" + // nobody in hours 10 to 23
 	"0a" + // ten tables:
-	"00" + "01" + "09706167655f76696577" + "01" + "00" + // event_type: floor 0, one row, "page_view" 1, error 0
-	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0
+	"00" + "01" + "09706167655f76696577" + "01" + "00" + // event_type: floor 0, one row, "page_view" 1, error 0,
+	"05" + "08" + "1a10b8e1" + "00" + // its users: 5 bytes, precision 8, the hash; none missed
+	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0,
+	"05" + "08" + "1a10b8e1" + "00" + // its users
 	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + // the others are empty
-	"3834037f" // checksum
+	"1b" + // visits of 27 bytes:
+	"01" + // a sample, no totals
+	"80808080808040" + // limit 2^48: everybody
+	"01" + "012f" + // one page, "/"
+	"01" + "01" + // one user, one visit
+	"000000000000" + "01" + // the user's number, one visit
+	"00000000" + "00" + "01" + "01" + // start, one event, one view, entry page 0
+	"00000000" // checksum
 
 func TestGoldenDay(t *testing.T) {
 	want := rollup.NewDay("s", "2026-11-24")
-	want.Rev = 5
-	e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1764000000000, Seq: 2}, Line: 7}, Hour: 9, User: "u"}
+	want.Zone, want.Rev = "Europe/Berlin", 5
+	e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1764000000000, Seq: 2}, Line: 7}, Hour: 9, At: 33_000_000, User: "u"}
 	e.Values[rollup.EventType], e.Values[rollup.Path] = "page_view", "/"
 	want.Fold("1:0", []rollup.Event{e})
 

@@ -1,8 +1,10 @@
 package rollup
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 )
 
 // Day is the rollup of one site on one date, or of several dates merged.
@@ -98,16 +100,35 @@ func (d *Day) count(e *Event) {
 		d.Views++
 		d.HourViews[e.Hour]++
 	}
-	d.Users.Insert(e.User)
+	var hash uint64
+	if e.User != "" {
+		hash = HashUser(e.User)
+		d.Users.InsertHash(hash)
+		d.HourUsers[e.Hour].Insert(hash)
+	}
+	var page string
 	for dim, value := range e.Values {
-		if value != "" && (view || !Dimension(dim).CountsViews()) {
-			d.Tables[dim].Add(value, 1)
+		if value == "" || !view && Dimension(dim).CountsViews() {
+			continue
 		}
+		row := d.Tables[dim].row(value)
+		row.N++
+		if e.User != "" && row.Users != nil {
+			row.Users.Insert(hash)
+		}
+		if Dimension(dim) == Path {
+			page = row.Key // the event's own may be a part of something much larger
+		}
+	}
+	if e.User != "" {
+		d.Visits.count(hash, e.At, view, page)
 	}
 }
 
 // Merge adds all that other counted, as for a range of days: users of both
-// count once. Identity, Rev and Marks stay as they are; other is not changed.
+// count once, and visits become totals. Identity, Rev, Marks and Parts stay as
+// they are. Other is only read, so that it may be merged into several days at
+// the same time.
 func (d *Day) Merge(other *Day) {
 	d.Events += other.Events
 	d.Views += other.Views
@@ -116,9 +137,13 @@ func (d *Day) Merge(other *Day) {
 		d.HourViews[h] += other.HourViews[h]
 	}
 	d.Users.Merge(&other.Users)
+	for h := range d.HourUsers {
+		d.HourUsers[h].Merge(&other.HourUsers[h])
+	}
 	for dim := range d.Tables {
 		d.Tables[dim].Merge(&other.Tables[dim])
 	}
+	d.Visits.add(&other.Visits)
 }
 
 // Clone gives a copy that shares nothing with d.
@@ -126,9 +151,14 @@ func (d *Day) Clone() *Day {
 	c := *d
 	c.Marks = maps.Clone(d.Marks)
 	c.Users = d.Users.clone()
-	for i := range d.Tables {
-		c.Tables[i] = newTable(d.Tables[i].floor, d.Tables[i].Rows())
+	for h := range d.HourUsers {
+		c.HourUsers[h] = *d.HourUsers[h].clone()
 	}
+	for i := range d.Tables {
+		c.Tables[i] = d.Tables[i].clone()
+	}
+	c.Visits = d.Visits.clone()
+	c.Parts = slices.Clone(d.Parts)
 	return &c
 }
 
@@ -136,7 +166,8 @@ func (d *Day) Clone() *Day {
 type Limits struct {
 	// Keys is the most keys that a table keeps.
 	Keys int
-	// Bytes is the most that all tables together may take in any store.
+	// Bytes is the most that all tables together may take in any store,
+	// without the users of their rows.
 	Bytes int
 }
 
@@ -160,40 +191,42 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// Compact brings the day's tables within the limits; it must be called before
-// a Day is stored. Tables that fit stay exact. When keys are so long that all
-// tables together exceed the bytes, the largest is halved until they fit, down
-// to no key at all.
+// Compact brings the day within the limits; it must be called before a Day is
+// stored. Tables that fit stay exact. When keys are so long that all tables
+// together exceed the bytes, the largest is halved until they fit, down to no
+// key at all. Users of keys and visits have bounds of their own.
 func (d *Day) Compact(l Limits) {
-	total := 0
+	tables := make([]*Table, 0, len(d.Tables)+2)
 	for dim := range d.Tables {
-		d.Tables[dim].Compact(l.Keys)
-		total += d.Tables[dim].size()
+		tables = append(tables, &d.Tables[dim])
+	}
+	if totals := d.Visits.totals; totals != nil {
+		tables = append(tables, &totals.Entry, &totals.Exit)
+	}
+	total := 0
+	for _, t := range tables {
+		t.Compact(l.Keys)
+		total += t.size()
 	}
 	for total > l.Bytes {
-		largest := &d.Tables[0]
-		for dim := range d.Tables {
-			if d.Tables[dim].size() > largest.size() {
-				largest = &d.Tables[dim]
-			}
-		}
+		largest := slices.MaxFunc(tables, func(a, b *Table) int { return cmp.Compare(a.size(), b.size()) })
 		total -= largest.size()
 		largest.Compact(largest.Len() / 2)
 		total += largest.size()
 	}
+	d.Visits.compact()
 }
 
 // MemorySize is about how many bytes the day takes in memory, for the bounds
 // of caches.
 func (d *Day) MemorySize() int {
 	const (
-		base      = 2 << 10
-		row       = 128 // a Count, its pointer, and its place in the index
-		maxSketch = 16 << 10
+		base     = 4 << 10
+		sketches = 16<<10 + 24<<HourPrecision // of the day and of its hours, dense
 	)
-	size := base + int(min(maxSketch, 16*d.Events))
+	size := base + int(min(sketches, 24*d.Events)) + d.Visits.memorySize()
 	for i := range d.Tables {
-		size += row*d.Tables[i].Len() + d.Tables[i].keyBytes
+		size += d.Tables[i].memorySize()
 	}
 	return size
 }

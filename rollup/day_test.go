@@ -99,6 +99,7 @@ func TestMerge(t *testing.T) {
 			streams := streamsOf(30).Draw(t, "day")
 			d, _ := fold(streams)
 			parts = append(parts, d)
+			all.day++
 			for _, events := range streams {
 				for _, e := range events {
 					all.count(e)

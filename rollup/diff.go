@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -14,9 +15,11 @@ type Difference struct {
 	True   string `json:"true"`
 }
 
-// Diff lists every reported value in which d differs from truth. Rev and
-// Marks are no such values. Counts that are only known within bounds differ
-// when their bounds exclude each other.
+// Diff lists every reported value in which d differs from truth. Zone, Rev,
+// Marks and Parts are no such values. Counts that are only known within bounds
+// differ when their bounds exclude each other. The users of a key are compared
+// where both know all of them, and visits of those users who are in both
+// samples.
 func (d *Day) Diff(truth *Day) []Difference {
 	var diffs []Difference
 	count := func(field string, stored, want uint64) {
@@ -30,6 +33,9 @@ func (d *Day) Diff(truth *Day) []Difference {
 	for h := range d.HourEvents {
 		count(fmt.Sprintf("hour %02d events", h), d.HourEvents[h], truth.HourEvents[h])
 		count(fmt.Sprintf("hour %02d views", h), d.HourViews[h], truth.HourViews[h])
+		if stored, want := &d.HourUsers[h], &truth.HourUsers[h]; !stored.Equal(want) {
+			diffs = append(diffs, usersDiffer(fmt.Sprintf("hour %02d users", h), stored, want))
+		}
 	}
 	if !d.Users.Equal(&truth.Users) {
 		diffs = append(diffs, Difference{"unique_users",
@@ -39,8 +45,23 @@ func (d *Day) Diff(truth *Day) []Difference {
 		name := Dimension(dim).String()
 		diffs = append(diffs, d.Tables[dim].diff(name, &truth.Tables[dim])...)
 	}
-	return diffs
+	limit := min(d.Visits.limit, truth.Visits.limit)
+	stored, want := d.Visits.below(limit), truth.Visits.below(limit)
+	count("visits", whole(stored.Visits), whole(want.Visits))
+	count("bounces", whole(stored.Bounces), whole(want.Bounces))
+	count("views in visits", whole(stored.Views), whole(want.Views))
+	count("seconds of visits", whole(stored.Seconds), whole(want.Seconds))
+	diffs = append(diffs, stored.Entry.diff("entry page", &want.Entry)...)
+	return append(diffs, stored.Exit.diff("exit page", &want.Exit)...)
 }
+
+// usersDiffer tells of two sets that are not equal. Their estimates may be.
+func usersDiffer(field string, stored, want *Uniques) Difference {
+	return Difference{field,
+		strconv.FormatUint(stored.Estimate(), 10), strconv.FormatUint(want.Estimate(), 10)}
+}
+
+func whole(f float64) uint64 { return uint64(math.Round(f)) }
 
 func (t *Table) diff(name string, truth *Table) []Difference {
 	var diffs []Difference
@@ -52,6 +73,11 @@ func (t *Table) diff(name string, truth *Table) []Difference {
 	}
 	for _, row := range t.Rows() {
 		compare(row.Key)
+		other := truth.index[row.Key]
+		if other != nil && row.Users != nil && other.Users != nil && row.Missed == 0 && other.Missed == 0 &&
+			!row.Users.Equal(other.Users) {
+			diffs = append(diffs, usersDiffer("users of "+name+" "+row.Key, row.Users, other.Users))
+		}
 	}
 	for _, row := range truth.Rows() {
 		if _, both := t.index[row.Key]; !both {

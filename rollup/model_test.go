@@ -11,18 +11,28 @@ import (
 )
 
 // model is a Day as one would count it with all memory in the world: a plain
-// map for every table and for the users.
+// map for every table and for the users, and all events for the visits.
 type model struct {
 	events, views         uint64
 	hourEvents, hourViews [24]uint64
 	users                 map[string]bool
+	hourUsers             [24]map[string]bool
 	tables                [rollup.NumDimensions]map[string]uint64
+	keyUsers              [rollup.NumDimensions]map[string]map[string]bool
+	// byUser has the events of each user on each day. day is the day that is
+	// counted now; it matters to visits only, which end with it.
+	byUser map[string][]rollup.Event
+	day    int
 }
 
 func newModel() *model {
-	m := &model{users: map[string]bool{}}
+	m := &model{users: map[string]bool{}, byUser: map[string][]rollup.Event{}}
+	for h := range m.hourUsers {
+		m.hourUsers[h] = map[string]bool{}
+	}
 	for dim := range m.tables {
 		m.tables[dim] = map[string]uint64{}
+		m.keyUsers[dim] = map[string]map[string]bool{}
 	}
 	return m
 }
@@ -37,10 +47,19 @@ func (m *model) count(e rollup.Event) {
 	}
 	if e.User != "" {
 		m.users[e.User] = true
+		m.hourUsers[e.Hour][e.User] = true
+		key := fmt.Sprint(m.day, " ", e.User)
+		m.byUser[key] = append(m.byUser[key], e)
 	}
 	for dim, value := range e.Values {
 		if value != "" && (view || rollup.Dimension(dim) != rollup.Path) {
 			m.tables[dim][value]++
+			if m.keyUsers[dim][value] == nil {
+				m.keyUsers[dim][value] = map[string]bool{}
+			}
+			if e.User != "" {
+				m.keyUsers[dim][value][e.User] = true
+			}
 		}
 	}
 }
@@ -58,6 +77,11 @@ func (m *model) check(t rapid.TB, d *rollup.Day) {
 	if got := d.Users.Estimate(); got != uint64(len(m.users)) {
 		t.Fatalf("day has %d users, want %d", got, len(m.users))
 	}
+	for h := range d.HourUsers {
+		if got := d.HourUsers[h].Estimate(); got != uint64(len(m.hourUsers[h])) {
+			t.Fatalf("hour %d has %d users, want %d", h, got, len(m.hourUsers[h]))
+		}
+	}
 	for dim := range d.Tables {
 		got := map[string]uint64{}
 		for _, row := range d.Tables[dim].Rows() {
@@ -65,12 +89,24 @@ func (m *model) check(t rapid.TB, d *rollup.Day) {
 				t.Fatalf("%v %q has error %d in a table that did not overflow", rollup.Dimension(dim), row.Key, row.Err)
 			}
 			got[row.Key] = row.N
+			want := len(m.keyUsers[dim][row.Key])
+			if row.Users == nil || row.Missed != 0 || row.Users.Estimate() != uint64(want) {
+				t.Fatalf("%v %q has users %+v with %d missed, want %d and none", rollup.Dimension(dim), row.Key, row.Users, row.Missed, want)
+			}
 		}
 		if fmt.Sprint(got) != fmt.Sprint(m.tables[dim]) {
 			t.Fatalf("%v is %v, want %v", rollup.Dimension(dim), got, m.tables[dim])
 		}
 	}
+	m.checkVisits(t, d)
 }
+
+// times draws times of a day that are often as far apart as a visit allows, or
+// a millisecond more or less.
+var times = rapid.Custom(func(t *rapid.T) uint32 {
+	const quarter = 900_000
+	return uint32(max(0, quarter*rapid.IntRange(0, 99).Draw(t, "quarter")+rapid.IntRange(-1, 1).Draw(t, "off")))
+})
 
 // runOf draws the events of one stream, in the order of their positions.
 func runOf(most int) *rapid.Generator[[]rollup.Event] {
@@ -85,7 +121,8 @@ func runOf(most int) *rapid.Generator[[]rollup.Event] {
 		return fmt.Sprintf("u%d", i)
 	})
 	event := rapid.Custom(func(t *rapid.T) rollup.Event {
-		e := rollup.Event{Hour: rapid.IntRange(0, 23).Draw(t, "hour"), User: users.Draw(t, "user")}
+		e := rollup.Event{At: times.Draw(t, "at"), User: users.Draw(t, "user")}
+		e.Hour = int(e.At/3_600_000) % 24
 		e.Values[rollup.EventType] = types.Draw(t, "type")
 		e.Values[rollup.Path] = paths.Draw(t, "path")
 		dim := rapid.IntRange(int(rollup.Referrer), int(rollup.NumDimensions)-1).Draw(t, "dimension")

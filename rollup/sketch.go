@@ -31,9 +31,12 @@ const SketchError = 0.008125
 // Insert shows the sketch a user. The empty user is no user.
 func (s *Sketch) Insert(user string) {
 	if user != "" {
-		s.hll.Insert([]byte(user))
+		s.InsertHash(HashUser(user))
 	}
 }
+
+// InsertHash shows the sketch the user with the hash that HashUser gives.
+func (s *Sketch) InsertHash(hash uint64) { s.hll.InsertHash(hash) }
 
 // Merge makes s the sketch of the union of both sets of users.
 func (s *Sketch) Merge(other *Sketch) {

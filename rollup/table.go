@@ -27,8 +27,13 @@ type Count struct {
 
 // validate tells whether the row can stand in a table with the floor.
 func (c *Count) validate(floor uint64) error {
-	if c.N == 0 || c.Err > c.N || c.N < floor {
+	switch {
+	case c.N == 0 || c.Err > c.N || c.N < floor:
 		return fmt.Errorf("row %.50q with count %d and error %d cannot stand in a table with floor %d", c.Key, c.N, c.Err, floor)
+	case c.Missed > c.N || c.Missed > 0 && c.Users == nil:
+		return fmt.Errorf("row %.50q with count %d cannot have missed the users of %d", c.Key, c.N, c.Missed)
+	case c.Users != nil && c.Users.precision != KeyPrecision:
+		return fmt.Errorf("row %.50q has users of precision %d", c.Key, c.Users.precision)
 	}
 	return nil
 }
@@ -48,6 +53,11 @@ func (c *Count) validate(floor uint64) error {
 // or more, of N counts in all: Floor <= N/(m+1); every key counted more than
 // Floor times is in the table; and each key's bounds hold. Keys that were in
 // the table from their first count on, the most frequent ones, stay exact.
+//
+// Each row also has the users of its key, as far as there is room for them:
+// Compact keeps those of the first UserKeys rows, and of the rows that follow
+// as long as all together take no more than 32 KiB. A row that lost its users
+// gets them back only when the day is folded again.
 //
 // The zero value is an empty table.
 type Table struct {
@@ -102,29 +112,44 @@ func (t *Table) Floor() uint64 { return t.floor }
 // Len is the number of keys.
 func (t *Table) Len() int { return len(t.rows) }
 
-// Add counts a key n times more; n is positive.
-func (t *Table) Add(key string, n uint64) {
+// Add counts a key n times more, for nobody known; n is positive.
+func (t *Table) Add(key string, n uint64) { t.row(key).N += n }
+
+// AddUser counts one event of the user with the hash that HashUser gives.
+func (t *Table) AddUser(key string, hash uint64) {
+	row := t.row(key)
+	row.N++
+	if row.Users != nil {
+		row.Users.Insert(hash)
+	}
+}
+
+// row finds the row of a key, or makes one that was not counted yet, for the
+// caller to count.
+func (t *Table) row(key string) *Count {
 	if t.index == nil {
 		t.makeIndex()
 	}
 	if row := t.index[key]; row != nil {
-		row.N += n
-		return
+		return row
 	}
-	t.insert(Count{Key: key, N: n})
+	// The key is cloned because it may be a part of something much larger.
+	return t.insert(Count{Key: strings.Clone(key), Users: NewUniques(KeyPrecision)})
 }
 
-// AddUser counts one event of the user with the hash that HashUser gives.
-func (t *Table) AddUser(key string, hash uint64) { t.Add(key, 1) }
-
 // insert adds a row for a key that has none. Up to now the key may have been
-// counted as often as the floor says.
-func (t *Table) insert(c Count) {
-	// The key is cloned because it may be a part of something much larger.
-	row := &Count{Key: strings.Clone(c.Key), N: c.N + t.floor, Err: c.Err + t.floor}
+// counted as often as the floor says, for as many users.
+func (t *Table) insert(c Count) *Count {
+	c.N += t.floor
+	c.Err += t.floor
+	if c.Users != nil {
+		c.Missed += t.floor
+	}
+	row := &c
 	t.index[row.Key] = row
 	t.rows = append(t.rows, row)
 	t.keyBytes += len(row.Key)
+	return row
 }
 
 // Merge adds all counts of other, which is another table and is only read.
@@ -136,36 +161,111 @@ func (t *Table) Merge(other *Table) {
 	}
 	if other.floor > 0 {
 		for _, row := range t.rows {
-			row.N += other.floor
-			row.Err += other.floor
+			row.add(&Count{N: other.floor, Err: other.floor})
 		}
 	}
 	for _, c := range other.rows {
 		if row := t.index[c.Key]; row != nil {
 			// Other knows this key: its count replaces its floor.
-			row.N += c.N - other.floor
-			row.Err = row.Err - other.floor + c.Err
+			row.N -= other.floor
+			row.Err -= other.floor
+			if row.Users != nil {
+				row.Missed -= other.floor
+			}
+			row.add(c)
 			continue
 		}
-		t.insert(*c)
+		own := *c
+		own.Key = strings.Clone(c.Key)
+		if c.Users != nil {
+			own.Users = c.Users.clone()
+		}
+		t.insert(own)
 	}
 	t.floor += other.floor
 }
 
+// add adds the counts of the same key in another table. Where the users are
+// known in one of the two only, as many as the other counted may be missing.
+func (c *Count) add(other *Count) {
+	switch {
+	case c.Users != nil && other.Users != nil:
+		c.Users.Merge(other.Users)
+		c.Missed += other.Missed
+	case c.Users != nil:
+		c.Missed += other.N
+	case other.Users != nil:
+		c.Users = other.Users.clone()
+		c.Missed = c.N + other.Missed
+	}
+	c.N += other.N
+	c.Err += other.Err
+}
+
 // Compact keeps the m keys with the highest counts, drops the others, and
-// raises the floor to what was dropped. m must not be negative.
+// raises the floor to what was dropped; then it drops users that there is no
+// room for. m must not be negative.
 func (t *Table) Compact(m int) {
-	if len(t.rows) <= m {
-		return
+	if len(t.rows) > m {
+		t.sort()
+		t.floor = max(t.floor, t.rows[m].N)
+		for _, row := range t.rows[m:] {
+			delete(t.index, row.Key)
+			t.keyBytes -= len(row.Key)
+		}
+		clear(t.rows[m:])
+		t.rows = t.rows[:m]
 	}
+	if len(t.rows) > UserKeys && t.sizeOfUsers() > userBytes {
+		t.dropUsers()
+	}
+}
+
+const (
+	// UserKeys is how many rows, those with the highest counts, keep their
+	// users whatever else is in the table.
+	UserKeys = 200
+	// userBytes is what all users of a table take at most when they are
+	// encoded. UserKeys sets of the largest size are less.
+	userBytes = 32 << 10
+)
+
+// sizeOfUsers is what the users of all rows take when they are encoded.
+func (t *Table) sizeOfUsers() int {
+	size := 0
+	for _, row := range t.rows {
+		if row.Users != nil {
+			size += row.Users.encodedSize()
+		}
+	}
+	return size
+}
+
+// dropUsers keeps the users of the first rows, as many as there is room for.
+func (t *Table) dropUsers() {
 	t.sort()
-	t.floor = max(t.floor, t.rows[m].N)
-	for _, row := range t.rows[m:] {
-		delete(t.index, row.Key)
-		t.keyBytes -= len(row.Key)
+	size := 0
+	for i, row := range t.rows {
+		if row.Users == nil {
+			continue
+		}
+		size += row.Users.encodedSize()
+		if i >= UserKeys && size > userBytes {
+			row.Users, row.Missed = nil, 0
+		}
 	}
-	clear(t.rows[m:])
-	t.rows = t.rows[:m]
+}
+
+// clone gives a copy that shares nothing with t.
+func (t *Table) clone() Table {
+	rows := make([]Count, len(t.rows))
+	for i, row := range t.rows {
+		rows[i] = *row
+		if row.Users != nil {
+			rows[i].Users = row.Users.clone()
+		}
+	}
+	return newTable(t.floor, rows)
 }
 
 // sort orders the rows by falling count, and by key where counts are equal.
@@ -206,12 +306,8 @@ func (t *Table) RowsExact() bool {
 	return true
 }
 
-// UserKeys is of how many keys, those with the highest counts, a table keeps
-// the users whatever its size.
-const UserKeys = 200
-
-// UsersExact tells whether the users of the first UserKeys rows are known,
-// all of them.
+// UsersExact tells whether all users of the first UserKeys rows were shown to
+// their sets.
 func (t *Table) UsersExact() bool {
 	t.sort()
 	for _, row := range t.rows[:min(UserKeys, len(t.rows))] {
@@ -250,9 +346,20 @@ func (t *Table) Bounds(key string) Bounds {
 	return Bounds{Hi: t.floor}
 }
 
-// rowOverhead is what a row costs beside its key in the widest of the stored
-// forms (a BSON array element {k, n, e}).
-const rowOverhead = 48
+// rowOverhead is what a row costs beside its key and the bytes of its users in
+// the widest of the stored forms (a BSON array element {k, n, e, u, m}).
+const rowOverhead = 64
 
-// size is an upper bound of the table's stored size in bytes.
+// size is an upper bound of the table's stored size in bytes, without users.
 func (t *Table) size() int { return rowOverhead*len(t.rows) + t.keyBytes }
+
+// memorySize is about how many bytes the table takes in memory.
+func (t *Table) memorySize() int {
+	const (
+		row   = 144                          // a Count, its pointer, and its place in the index
+		users = 64                           // a Uniques with a short list
+		sets  = 1 << KeyPrecision            // registers
+		most  = userBytes * 8 / registerBits // all registers that are kept
+	)
+	return (row+users)*len(t.rows) + t.keyBytes + min(sets*len(t.rows), most)
+}

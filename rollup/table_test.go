@@ -14,6 +14,21 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
+// describe gives the rows of a table as text, with their users.
+func describe(table *rollup.Table) string {
+	var b strings.Builder
+	for _, row := range table.Rows() {
+		fmt.Fprintf(&b, "%s %d err %d users ", row.Key, row.N, row.Err)
+		if row.Users == nil {
+			b.WriteString("?; ")
+			continue
+		}
+		users := row.Users.Estimate()
+		fmt.Fprintf(&b, "%v; ", rollup.Bounds{Lo: users, Hi: users + row.Missed})
+	}
+	return b.String()
+}
+
 // counted is a Table with the truth beside it.
 type counted struct {
 	table rollup.Table
@@ -142,13 +157,13 @@ func TestTableGuarantees(t *testing.T) {
 func TestTableMergeLeavesItsArgument(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := tableOps(t, 0), tableOps(t, 0)
-		rows, floor := b.table.Rows(), b.table.Floor()
+		rows, floor := describe(&b.table), b.table.Floor()
 		a.merge(b)
 		a.check(t)
 		a.add("k1", 5)
 		a.compact(1)
-		if !slices.Equal(b.table.Rows(), rows) || b.table.Floor() != floor {
-			t.Fatalf("Merge changed its argument from %v to %v", rows, b.table.Rows())
+		if got := describe(&b.table); got != rows || b.table.Floor() != floor {
+			t.Fatalf("Merge changed its argument from %s to %s", rows, got)
 		}
 		b.check(t)
 	})
@@ -167,7 +182,7 @@ func TestTableKeepsFrequentKeysExact(t *testing.T) {
 	}
 	c.check(t)
 	top, exact := c.table.Top(10)
-	if !exact || top[0] != (rollup.Count{Key: "top0", N: 2000}) {
+	if !exact || top[0].Key != "top0" || top[0].N != 2000 {
 		t.Fatalf("Top(10) is %v, exact %t", top, exact)
 	}
 	if _, exact := c.table.Top(11); exact {
@@ -176,22 +191,24 @@ func TestTableKeepsFrequentKeysExact(t *testing.T) {
 }
 
 func TestTableOf(t *testing.T) {
-	table, err := rollup.TableOf(3, []rollup.Count{{"b", 3, 3}, {"a", 9, 0}})
+	table, err := rollup.TableOf(3, []rollup.Count{{Key: "b", N: 3, Err: 3}, {Key: "a", N: 9}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	table.Add("b", 1)
 	table.Add("c", 1)
-	want := []rollup.Count{{"a", 9, 0}, {"b", 4, 3}, {"c", 4, 3}}
-	if got := table.Rows(); !slices.Equal(got, want) {
-		t.Fatalf("rows are %v, want %v", got, want)
+	if got, want := describe(&table), "a 9 err 0 users ?; b 4 err 3 users ?; c 4 err 3 users 0 to 3; "; got != want {
+		t.Fatalf("rows are %s, want %s", got, want)
 	}
 
 	for problem, rows := range map[string][]rollup.Count{
-		"distinct keys": {{"a", 9, 0}, {"a", 5, 0}},
-		"error 10":      {{"a", 9, 10}},
-		"count 2":       {{"a", 2, 0}},
-		"count 0":       {{"a", 0, 0}},
+		"distinct keys": {{Key: "a", N: 9}, {Key: "a", N: 5}},
+		"error 10":      {{Key: "a", N: 9, Err: 10}},
+		"count 2":       {{Key: "a", N: 2}},
+		"count 0":       {{Key: "a", N: 0}},
+		"users of 1":    {{Key: "a", N: 9, Missed: 1}},
+		"users of 10":   {{Key: "a", N: 9, Missed: 10, Users: rollup.NewUniques(rollup.KeyPrecision)}},
+		"precision 9":   {{Key: "a", N: 9, Users: rollup.NewUniques(9)}},
 	} {
 		if _, err := rollup.TableOf(3, rows); err == nil || !strings.Contains(err.Error(), problem) {
 			t.Errorf("TableOf(%v) gives %v, want an error about %s", rows, err, problem)

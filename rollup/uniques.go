@@ -138,6 +138,12 @@ func (u *Uniques) Merge(other *Uniques) {
 	}
 }
 
+// Equal tells whether both stand for the same set of users, as far as the
+// sets can tell them apart.
+func (u *Uniques) Equal(other *Uniques) bool {
+	return u.precision == other.precision && slices.Equal(u.list, other.list) && slices.Equal(u.regs, other.regs)
+}
+
 func (u *Uniques) clone() *Uniques {
 	return &Uniques{precision: u.precision, list: slices.Clone(u.list), regs: slices.Clone(u.regs)}
 }

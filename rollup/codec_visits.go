@@ -1,0 +1,233 @@
+package rollup
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// The first byte of encoded visits says which parts follow.
+const (
+	hasSample = 1 << iota
+	hasTotals
+)
+
+// AppendBinary appends the canonical encoding of the visits: equal visits
+// give equal bytes. The format is docs/format/rollup.md.
+func (v *Visits) AppendBinary(b []byte) ([]byte, error) {
+	var parts byte
+	if v.open {
+		parts |= hasSample
+	}
+	if v.totals != nil {
+		parts |= hasTotals
+	}
+	b = append(b, parts)
+	if v.open {
+		b = v.appendSample(b)
+	}
+	if v.totals != nil {
+		var err error
+		if b, err = v.totals.append(b); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+func (v *Visits) appendSample(b []byte) []byte {
+	b = binary.AppendUvarint(b, v.limit)
+	// Pages are written once; visits name them by their place in the list.
+	pages := map[string]uint64{}
+	visits := 0
+	for _, user := range v.users {
+		visits += len(user.visits)
+		for i := range user.visits {
+			if visit := &user.visits[i]; visit.entry != "" {
+				pages[visit.entry], pages[visit.exit] = 0, 0
+			}
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(len(pages)))
+	for i, page := range slices.Sorted(maps.Keys(pages)) {
+		b = appendString(b, page)
+		pages[page] = uint64(i)
+	}
+
+	b = binary.AppendUvarint(b, uint64(len(v.users)))
+	b = binary.AppendUvarint(b, uint64(visits))
+	v.sort()
+	var next uint64 // the smallest number that can follow
+	for _, user := range v.users {
+		b = binary.AppendUvarint(b, user.id-next)
+		next = user.id + 1
+		b = binary.AppendUvarint(b, uint64(len(user.visits)))
+		var earliest uint32 // that can follow
+		for i := range user.visits {
+			visit := &user.visits[i]
+			b = binary.AppendUvarint(b, uint64(visit.start-earliest))
+			b = visit.append(b, pages)
+			earliest = visit.end + VisitGap + 1
+		}
+	}
+	return b
+}
+
+// append appends all of a visit but its start. What follows from something
+// else is left off, so that most visits of one event take four bytes.
+func (v *visit) append(b []byte, pages map[string]uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(v.events-1))
+	b = binary.AppendUvarint(b, uint64(v.views))
+	if v.events > 1 {
+		b = binary.AppendUvarint(b, uint64(v.end-v.start))
+	}
+	if v.views == 0 {
+		return b
+	}
+	if v.entry == "" {
+		return append(b, 0)
+	}
+	b = binary.AppendUvarint(b, 1+pages[v.entry])
+	if v.events > 1 {
+		b = binary.AppendUvarint(b, uint64(v.entryAt-v.start))
+	}
+	if v.views > 1 {
+		b = binary.AppendUvarint(b, pages[v.exit])
+		b = binary.AppendUvarint(b, uint64(v.end-v.exitAt))
+	}
+	return b
+}
+
+func (s *VisitStats) append(b []byte) ([]byte, error) {
+	for _, f := range s.numbers() {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(*f))
+	}
+	exact := byte(0)
+	if s.Exact {
+		exact = 1
+	}
+	b = append(b, exact)
+	b, err := s.Entry.append(b)
+	if err != nil {
+		return nil, err
+	}
+	return s.Exit.append(b)
+}
+
+func (s *VisitStats) numbers() [5]*float64 {
+	return [5]*float64{&s.Visits, &s.Bounces, &s.Views, &s.Seconds, &s.Variance}
+}
+
+// UnmarshalBinary reads what AppendBinary wrote. Hostile bytes give an error.
+func (v *Visits) UnmarshalBinary(b []byte) error {
+	r := newReader(b)
+	parts := r.byte()
+	if parts > hasSample|hasTotals {
+		return fmt.Errorf("visits have parts %#x, of which this program does not know all", parts)
+	}
+	*v = Visits{open: parts&hasSample != 0}
+	if v.open {
+		v.readSample(r)
+	}
+	if parts&hasTotals != 0 {
+		v.totals = r.totals()
+	}
+	if err := r.end(); err != nil {
+		return fmt.Errorf("visits: %w", err)
+	}
+	return nil
+}
+
+var errSample = errors.New("a number in the sample is out of range")
+
+func (v *Visits) readSample(r *reader) {
+	v.limit = r.uvarint()
+	pages := make([]string, r.count(1))
+	for i := range pages {
+		if pages[i] = r.string(); pages[i] == "" {
+			r.fail(errSample)
+		}
+	}
+	users := make([]visitor, r.count(5))
+	visits := make([]visit, r.count(3))
+	if v.limit > allUsers {
+		r.fail(errSample)
+	}
+	v.users = make([]*visitor, len(users))
+	var next uint64
+	for i := range users {
+		delta, n := r.uvarint(), r.uvarint()
+		if delta >= v.limit-min(v.limit, next) || n == 0 || n > uint64(len(visits)) {
+			r.fail(errSample)
+			return
+		}
+		users[i] = visitor{id: next + delta, visits: visits[:n:n]}
+		visits = visits[n:]
+		next += delta + 1
+		var earliest uint64
+		for j := range users[i].visits {
+			earliest = users[i].visits[j].read(r, earliest, pages)
+		}
+		v.users[i] = &users[i]
+	}
+	if len(visits) > 0 {
+		r.fail(errSample)
+	}
+}
+
+// read reads a visit that does not begin before earliest, and tells where the
+// next one can begin.
+func (v *visit) read(r *reader, earliest uint64, pages []string) uint64 {
+	start := earliest + r.below(math.MaxUint32)
+	events := 1 + r.below(math.MaxInt32)
+	views := r.below(events + 1)
+	end := start
+	if events > 1 {
+		end += r.below(math.MaxUint32)
+	}
+	if end > math.MaxUint32 {
+		r.fail(errSample)
+		return 0
+	}
+	*v = visit{start: uint32(start), end: uint32(end), events: uint32(events), views: uint32(views)}
+	if views == 0 {
+		return end + VisitGap + 1
+	}
+	if entry := r.below(uint64(len(pages)) + 1); entry > 0 {
+		at := start
+		if events > 1 {
+			at += r.below(end - start + 1)
+		}
+		v.entry, v.entryAt = pages[entry-1], uint32(at)
+		v.exit, v.exitAt = v.entry, v.entryAt
+		if views > 1 {
+			v.exit = pages[r.below(uint64(len(pages)))]
+			v.exitAt = uint32(end - r.below(end-at+1))
+		}
+	}
+	return end + VisitGap + 1
+}
+
+func (r *reader) totals() *VisitStats {
+	s := &VisitStats{}
+	for _, f := range s.numbers() {
+		b := r.take(8)
+		if b == nil {
+			return nil
+		}
+		*f = math.Float64frombits(binary.LittleEndian.Uint64(b))
+		if math.IsNaN(*f) || *f < 0 || math.IsInf(*f, 1) {
+			r.fail(errors.New("a total is no number that can be"))
+		}
+	}
+	exact := r.byte()
+	if exact > 1 {
+		r.fail(errors.New("a flag is neither 0 nor 1"))
+	}
+	s.Exact = exact == 1
+	s.Entry, s.Exit = r.table(), r.table()
+	return s
+}
