@@ -39,10 +39,14 @@ type query struct {
 
 // resolve sets the dates of the query. zone is the time zone of the site,
 // zones all that its raw events may be in.
-func (q *query) resolve(now time.Time, zone *time.Location, name string, zones []string) error {
-	q.today = dateOf(now.In(zone))
+func (q *query) resolve(now time.Time, zone string, zones []string) error {
+	location, err := event.Location(zone)
+	if err != nil {
+		return err
+	}
+	q.today = dateOf(now.In(location))
 	q.span = q.asked.span(q.today)
-	q.span.zone, q.span.zones = name, zones
+	q.span.zone, q.span.zones = zone, zones
 	if q.asked.compare != "" {
 		compare, err := q.span.compared(q.asked.compare)
 		if err != nil {

@@ -1,21 +1,22 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// sumKeys is the most keys that a table of a range of days keeps, so that
-// years of ever new paths do not fill the memory. Beyond it, as in a single
-// day, rare keys are dropped and the answer says how far its counts may be
-// off.
-const sumKeys = 50_000
+// sumLimits bound what is kept of a range of days, so that years of ever new
+// paths do not fill the memory. Beyond them, as in a single day, rare keys are
+// dropped and the answer says how far its counts may be off.
+var sumLimits = rollup.Limits{Keys: 50_000, Bytes: 64 << 20}
 
 // period is what was read for one span.
 type period struct {
@@ -23,19 +24,17 @@ type period struct {
 	// span that was asked for is open; they stay empty when there is none.
 	span span
 	// days are the days that have data, in the order of their dates, for an
-	// endpoint that asked for them: with its parts and without tables of
-	// others, shared and not to be changed. Among them may be months (Date
-	// YYYY-MM) if the interval is month.
+	// endpoint that is answered from days. They are shared, and have only the
+	// parts that it asked for. Months (Date YYYY-MM) stand for days only if
+	// the interval is month.
 	days []*rollup.Day
-	// total is all days merged; it belongs to whoever has the period.
-	total *rollup.Day
 	// source is rollup, raw or mixed.
 	source string
-}
+	// exactUsers is the number of users where exact=true asked for it.
+	exactUsers *uint64
 
-// sum gives all days merged, with the parts that the endpoint asked for. It
-// may be changed.
-func (p *period) sum() *rollup.Day { return p.total }
+	total *rollup.Day
+}
 
 // Values of an answer's source.
 const (
@@ -44,45 +43,18 @@ const (
 	sourceMixed  = "mixed"
 )
 
-// sum is what is read for a period so far.
-type sum struct {
-	total *rollup.Day
-	// first and last are the dates of the days that have data.
-	first, last string
-	// rollups and raws count the days by where they came from.
-	rollups, raws int
-}
+// sum gives all days merged, with the parts that the endpoint asked for. It
+// may be changed.
+func (p *period) sum() *rollup.Day { return p.total }
 
-// add merges a day, which is only read.
-func (s *sum) add(day *rollup.Day) {
-	if s.first == "" || day.Date < s.first {
-		s.first = day.Date
-	}
-	s.last = max(s.last, day.Date)
-	s.total.Merge(day)
-	for dim := range s.total.Tables {
-		if table := &s.total.Tables[dim]; table.Len() > 2*sumKeys {
-			table.Compact(sumKeys)
-		}
-	}
-}
-
-// period makes the period of a span.
-func (s *sum) period(asked span) *period {
-	p := &period{span: asked, total: s.total, source: sourceRollup}
-	if asked.from == "" {
-		p.span.from = s.first
-	}
-	if asked.to == "" {
-		p.span.to = s.last
-	}
-	switch {
-	case s.raws > 0 && s.rollups > 0:
-		p.source = sourceMixed
-	case s.raws > 0:
-		p.source = sourceRaw
-	}
-	return p
+// month is the days of one calendar month that are in a span and have a
+// rollup.
+type month struct {
+	key   store.DayKey // with the date YYYY-MM
+	heads []store.Head
+	// whole tells that all days of the month are in the span and have ended,
+	// so that one rollup may stand for them.
+	whole bool
 }
 
 // gap is a day with raw events and no rollup that can be read.
@@ -92,85 +64,245 @@ type gap struct {
 	damage *store.DamagedError
 }
 
-// read reads all days of a span.
-func (r *Report) read(ctx context.Context, q *query, asked span) (*period, error) {
-	s := &sum{total: rollup.NewDay(q.site, "")}
-	find := r.readRange
-	if asked.date {
-		find = r.readDate
+// read reads what an answer about a span of days is made of. heads are those
+// of the span; a question that needs raw events has no use for them.
+func (r *Report) read(ctx context.Context, q *query, s span, heads []store.Head) (*period, error) {
+	if q.needsRaw() {
+		return r.readRaw(ctx, q, s)
 	}
-	gaps, err := find(ctx, q.site, asked, s)
+	return r.readRollups(ctx, q, s, heads)
+}
+
+// readRollups reads the rollups of a span whose heads are known, and counts
+// the days that have none from their raw events.
+func (r *Report) readRollups(ctx context.Context, q *query, s span, heads []store.Head) (*period, error) {
+	gaps, heads, err := r.missing(ctx, q, s, heads)
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range gaps {
-		key := store.DayKey{Site: q.site, Date: g.date}
-		day, err := r.scans.day(ctx, key, g.damage)
+	rd := &reading{keepDays: !q.endpoint.months, total: rollup.NewDay(q.site, "")}
+	for _, m := range monthsOf(q, s, heads) {
+		days, without, err := r.readMonth(ctx, q, m)
 		if err != nil {
 			return nil, err
 		}
-		if g.damage != nil && day.Events == 0 {
-			return nil, &web.Error{
-				Status:  http.StatusInternalServerError,
-				Message: fmt.Sprintf("the rollup of %s is damaged, and there are no raw events left to count instead", key),
-				Cause:   g.damage,
-			}
+		for _, day := range days {
+			rd.add(day)
+			rd.rollups++
 		}
-		s.raws++
-		s.add(day)
+		gaps = append(gaps, without...)
 	}
-	return s.period(asked), nil
+	for _, g := range gaps {
+		day, err := r.readGap(ctx, q.site, s, g)
+		if err != nil {
+			return nil, err
+		}
+		if day.Events > 0 {
+			rd.add(day)
+			rd.raws++
+			rd.rawDates = append(rd.rawDates, day.Date)
+		}
+	}
+	return rd.period(s, heads), nil
 }
 
-// readDate merges the rollup of one day, or gives the day as a gap.
-func (r *Report) readDate(ctx context.Context, site string, asked span, s *sum) ([]gap, error) {
-	day, err := r.store.Day(ctx, store.DayKey{Site: site, Date: asked.from})
-	var damage *store.DamagedError
+// reading is a period that is being read.
+type reading struct {
+	keepDays bool
+	days     []*rollup.Day
+	total    *rollup.Day
+	// rollups and raws count what was read by where it came from.
+	rollups, raws int
+	// rawDates are the dates of those that were raw.
+	rawDates []string
+}
+
+// add takes in a day or month, which is only read.
+func (rd *reading) add(day *rollup.Day) {
+	if rd.keepDays {
+		rd.days = append(rd.days, day)
+	}
+	rd.total.Merge(day)
+	for dim := range rd.total.Tables {
+		if rd.total.Tables[dim].Len() > 2*sumLimits.Keys {
+			rd.total.Compact(sumLimits)
+			return
+		}
+	}
+}
+
+// period makes the period of a span, of which the heads are known.
+func (rd *reading) period(s span, heads []store.Head) *period {
+	p := &period{span: s, days: rd.days, total: rd.total}
+	slices.SortFunc(p.days, func(a, b *rollup.Day) int { return cmp.Compare(a.Date, b.Date) })
 	switch {
-	case err == nil:
-		s.rollups++
-		s.add(day)
-		return nil, nil
-	case errors.As(err, &damage):
-		return []gap{{date: asked.from, damage: damage}}, nil
-	case !errors.Is(err, store.ErrNotFound):
-		return nil, err
+	case rd.raws == 0:
+		p.source = sourceRollup
+	case rd.rollups == 0:
+		p.source = sourceRaw
+	default:
+		p.source = sourceMixed
 	}
-	dates, err := r.store.EventDates(ctx, site, asked.from, asked.to)
-	if err != nil || len(dates) == 0 {
-		return nil, err
+	dates := rd.rawDates
+	if len(heads) > 0 {
+		dates = append(dates, heads[0].Date, heads[len(heads)-1].Date)
 	}
-	return []gap{{date: asked.from}}, nil
+	if len(dates) > 0 && s.from == "" {
+		p.span.from = slices.Min(dates)
+	}
+	if len(dates) > 0 && s.to == "" {
+		p.span.to = slices.Max(dates)
+	}
+	return p
 }
 
-// readRange merges the rollups of a range of days, and gives the gaps in it.
-func (r *Report) readRange(ctx context.Context, site string, asked span, s *sum) ([]gap, error) {
-	// The dates of raw events come first: a rollup follows soon after them,
-	// and a day that is just beginning is seldom taken for a gap then.
-	dates, err := r.store.EventDates(ctx, site, asked.from, asked.to)
+// missing lists the days of a span that have raw events and no rollup. It
+// gives the heads again, which may have become more meanwhile.
+func (r *Report) missing(ctx context.Context, q *query, s span, heads []store.Head) ([]gap, []store.Head, error) {
+	dates, err := r.scans.rawDays(ctx, q.site, s)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	gaps := without(dates, heads, q.today)
+	if len(gaps) == 0 {
+		return nil, heads, nil
+	}
+	// A rollup follows soon after the raw events: a day that was just
+	// beginning has one now.
+	if heads, err = r.store.DayHeads(ctx, q.site, s.zone, s.from, s.to); err != nil {
+		return nil, nil, err
+	}
+	return without(dates, heads, q.today), heads, nil
+}
+
+// without lists the dates up to today that have no head.
+func without(dates []string, heads []store.Head, today string) []gap {
 	var gaps []gap
-	seen := make(map[string]bool)
-	err = r.store.SiteDays(ctx, site, asked.zone, asked.from, asked.to, func(day *rollup.Day, damage *store.DamagedError) error {
-		if damage != nil {
-			seen[damage.Key.Date] = true
-			gaps = append(gaps, gap{date: damage.Key.Date, damage: damage})
-			return nil
-		}
-		seen[day.Date] = true
-		s.rollups++
-		s.add(day)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
 	for _, date := range dates {
-		if !seen[date] {
+		_, found := slices.BinarySearchFunc(heads, date, func(h store.Head, date string) int { return cmp.Compare(h.Date, date) })
+		if !found {
 			gaps = append(gaps, gap{date: date})
 		}
 	}
-	return gaps, nil
+	return gaps
+}
+
+// monthsOf groups the heads of a span by month.
+func monthsOf(q *query, s span, heads []store.Head) []month {
+	var months []month
+	for len(heads) > 0 {
+		name := heads[0].Date[:len("2006-01")]
+		n := 1
+		for n < len(heads) && heads[n].Date[:len(name)] == name {
+			n++
+		}
+		first := civil(name + "-01")
+		next := first.AddDate(0, 1, 0)
+		months = append(months, month{
+			key:   store.DayKey{Site: q.site, Zone: s.zone, Date: name},
+			heads: heads[:n],
+			whole: s.contains(dateOf(first)) && s.contains(dateOf(next.AddDate(0, 0, -1))) && dateOf(next) <= q.today,
+		})
+		heads = heads[n:]
+	}
+	return months
+}
+
+// readMonth gives what there is for the days of a month: its days, or one
+// rollup for all of them, and those that have none that can be read.
+func (r *Report) readMonth(ctx context.Context, q *query, m month) ([]*rollup.Day, []gap, error) {
+	m.whole = m.whole && (q.endpoint.months || q.interval == "month")
+	need := q.parts()
+	days, first, last := r.recall(m, need)
+	if first == "" {
+		return days, nil, nil
+	}
+	giveBack, err := r.reading.take(ctx, m.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer giveBack()
+	if days, first, last = r.recall(m, need); first == "" {
+		return days, nil, nil
+	}
+	if m.whole {
+		sealed, err := r.store.Month(ctx, m.key)
+		switch {
+		case err == nil && monthVersion(sealed) == versionOf(m.heads):
+			return []*rollup.Day{r.rollups.put(sealed, versionOf(m.heads), need)}, nil, nil
+		case err != nil && !errors.Is(err, store.ErrNotFound) && !errors.As(err, new(*store.DamagedError)):
+			return nil, nil, err
+		}
+		// Without a month that is up to date the days are as good.
+	}
+	return r.readDays(ctx, q, m, days, first, last)
+}
+
+// recall gives those rollups of a month that are in memory. first and last are
+// the dates of the first and the last one that is not; empty if none is.
+func (r *Report) recall(m month, need parts) (days []*rollup.Day, first, last string) {
+	if m.whole {
+		if sealed, ok := r.rollups.get(m.key, versionOf(m.heads), need); ok {
+			return []*rollup.Day{sealed}, "", ""
+		}
+	}
+	for _, head := range m.heads {
+		key := store.DayKey{Site: m.key.Site, Zone: m.key.Zone, Date: head.Date}
+		if day, ok := r.rollups.get(key, head.Rev, need); ok {
+			days = append(days, day)
+			continue
+		}
+		if first == "" {
+			first = head.Date
+		}
+		last = head.Date
+	}
+	return days, first, last
+}
+
+// readDays reads the days of a month from first to last, which are not all in
+// recalled, and gives them together in order.
+func (r *Report) readDays(ctx context.Context, q *query, m month, recalled []*rollup.Day, first, last string) (days []*rollup.Day, gaps []gap, err error) {
+	read := make(map[string]*rollup.Day, len(m.heads))
+	for _, day := range recalled {
+		read[day.Date] = day
+	}
+	damaged := make(map[string]*store.DamagedError)
+	err = r.store.SiteDays(ctx, m.key.Site, m.key.Zone, first, last, func(day *rollup.Day, damage *store.DamagedError) error {
+		if damage != nil {
+			damaged[damage.Key.Date] = damage
+			return nil
+		}
+		read[day.Date] = r.rollups.put(day, day.Rev, q.parts())
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, head := range m.heads {
+		if day := read[head.Date]; day != nil {
+			days = append(days, day)
+			continue
+		}
+		// It is damaged, or has gone since the heads were read.
+		gaps = append(gaps, gap{date: head.Date, damage: damaged[head.Date]})
+	}
+	return days, gaps, nil
+}
+
+// readGap counts a day from its raw events.
+func (r *Report) readGap(ctx context.Context, site string, s span, g gap) (*rollup.Day, error) {
+	key := store.DayKey{Site: site, Zone: s.zone, Date: g.date}
+	day, err := r.scans.day(ctx, key, s.zones, g.damage)
+	if err != nil {
+		return nil, err
+	}
+	if g.damage != nil && day.Events == 0 {
+		return nil, &web.Error{
+			Status:  http.StatusInternalServerError,
+			Message: fmt.Sprintf("the rollup of %s is damaged, and there are no raw events left to count instead", key),
+			Cause:   g.damage,
+		}
+	}
+	return day, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
@@ -16,6 +17,8 @@ import (
 type Store interface {
 	store.Days
 	store.Events
+	store.SiteRecords
+	KeptSince(ctx context.Context, site string) (string, error)
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
 }
 
@@ -36,17 +39,32 @@ type Options struct {
 	// that it can be restored. It must return at once; it is called by several
 	// goroutines at once.
 	Repair func(store.DayKey)
+	// CacheBytes is about how much memory decoded rollups and answers are kept
+	// in; 64 MiB by default.
+	CacheBytes int
 	// Now is the clock that says which day it is; time.Now by default.
 	Now func() time.Time
 }
+
+// settingsAge is how long the settings of a site that were read are good for.
+const settingsAge = time.Second
 
 // Report is the role that answers queries. It is safe for concurrent use, and
 // leaves nothing running behind the requests that it serves.
 type Report struct {
 	store Store
 	opts  Options
+	sites *site.Directory
 	scans *scans
 	asOf  asOf
+
+	rollups *rollupCache
+	// reading is who reads the rollups of a month, making who makes an answer,
+	// by its ETag.
+	reading *turns[store.DayKey]
+	making  *turns[string]
+	// answers keeps the bodies of answers by their ETags.
+	answers *lru[string, []byte]
 }
 
 // New makes the role on a store.
@@ -66,11 +84,20 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.CacheBytes == 0 {
+		opts.CacheBytes = 64 << 20
+	}
 	return &Report{
 		store: st,
 		opts:  opts,
+		sites: site.NewDirectory(st, settingsAge),
 		scans: newScans(st, opts, log),
 		asOf:  asOf{store: st},
+
+		rollups: newRollupCache(opts.CacheBytes * 7 / 8),
+		reading: newTurns[store.DayKey](),
+		making:  newTurns[string](),
+		answers: newLRU[string, []byte](opts.CacheBytes / 8),
 	}
 }
 

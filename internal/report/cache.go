@@ -1,0 +1,234 @@
+package report
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/rollup"
+)
+
+// lru keeps values as long as their sizes, in bytes, are at most a bound
+// together; then the least recently used ones go. It is safe for concurrent
+// use.
+type lru[K comparable, V any] struct {
+	most int
+
+	mu    sync.Mutex
+	size  int                 // protected by mu
+	items map[K]*list.Element // of *item[K, V]; protected by mu
+	order list.List           // the most recently used one first; protected by mu
+}
+
+type item[K comparable, V any] struct {
+	key   K
+	value V
+	size  int
+}
+
+func newLRU[K comparable, V any](most int) *lru[K, V] {
+	return &lru[K, V]{most: most, items: make(map[K]*list.Element)}
+}
+
+func (c *lru[K, V]) get(key K) (V, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.items[key]
+	if e == nil {
+		var none V
+		return none, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*item[K, V]).value, true
+}
+
+// put keeps a value, in place of the one that the key had.
+func (c *lru[K, V]) put(key K, value V, size int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(c.items[key])
+	if size > c.most {
+		return
+	}
+	for c.size+size > c.most {
+		c.remove(c.order.Back())
+	}
+	c.items[key] = c.order.PushFront(&item[K, V]{key, value, size})
+	c.size += size
+}
+
+// offer keeps a value where there is room, as the first one to go: it is not
+// known to be of use.
+func (c *lru[K, V]) offer(key K, value V, size int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remove(c.items[key])
+	if c.size+size > c.most {
+		return
+	}
+	c.items[key] = c.order.PushBack(&item[K, V]{key, value, size})
+	c.size += size
+}
+
+// remove takes a value out; nil is none. mu is held.
+func (c *lru[K, V]) remove(e *list.Element) {
+	if e == nil {
+		return
+	}
+	it := c.order.Remove(e).(*item[K, V])
+	delete(c.items, it.key)
+	c.size -= it.size
+}
+
+// parts says which parts of the rollups an answer is made of, beside the
+// counts, those by hour included, and the sketch of all users. What is not
+// asked for may be missing in a period.
+type parts uint32
+
+// The parts; tablePart gives that of a dimension's table.
+const (
+	visitsPart parts = 1 << (rollup.NumDimensions + iota)
+	hourUsersPart
+	endOfParts
+
+	// corePart is what every answer has.
+	corePart parts = 0
+)
+
+func tablePart(d rollup.Dimension) parts { return 1 << d }
+
+// rollupCache keeps decoded rollups, each part by itself: a year of one part
+// is small where a year of all of them is not. What it keeps and gives is
+// shared: it may be read and merged from, and must never be changed.
+type rollupCache struct {
+	lru *lru[pieceKey, piece]
+}
+
+// pieceKey names one part of one rollup.
+type pieceKey struct {
+	key  store.DayKey
+	part parts
+}
+
+// piece is a Day that has only one part.
+type piece struct {
+	// version tells the writes of the rollup apart: the rev of a day, and what
+	// its parts make of a month.
+	version uint64
+	day     *rollup.Day
+}
+
+func newRollupCache(bytes int) *rollupCache {
+	return &rollupCache{lru: newLRU[pieceKey, piece](bytes)}
+}
+
+// get gives a rollup with the parts, if all of them are here in this version.
+func (c *rollupCache) get(key store.DayKey, version uint64, need parts) (*rollup.Day, bool) {
+	core, ok := c.lru.get(pieceKey{key, corePart})
+	if !ok || core.version != version {
+		return nil, false
+	}
+	day := *core.day
+	for part := parts(1); part < endOfParts; part <<= 1 {
+		if need&part == 0 {
+			continue
+		}
+		p, ok := c.lru.get(pieceKey{key, part})
+		if !ok || p.version != version {
+			return nil, false
+		}
+		copyPart(&day, p.day, part)
+	}
+	return &day, true
+}
+
+// put keeps a rollup, which belongs to the cache from now on, and gives it
+// with the parts. Other parts are kept where there is room: who asks for one
+// part of a few days often asks for the next one soon.
+func (c *rollupCache) put(day *rollup.Day, version uint64, need parts) *rollup.Day {
+	// From here on it is only read. A sketch that has told its estimate once
+	// is not changed by telling it again.
+	day.Users.Estimate()
+	day.Visits.Close()
+
+	core := &rollup.Day{
+		Site: day.Site, Zone: day.Zone, Date: day.Date, Rev: day.Rev,
+		Events: day.Events, Views: day.Views, HourEvents: day.HourEvents, HourViews: day.HourViews,
+		Users: day.Users,
+	}
+	key := store.KeyOf(day)
+	c.lru.put(pieceKey{key, corePart}, piece{version, core}, core.MemorySize())
+	thin := *core
+	for part := parts(1); part < endOfParts; part <<= 1 {
+		alone := new(rollup.Day)
+		copyPart(alone, day, part)
+		if need&part == 0 {
+			c.lru.offer(pieceKey{key, part}, piece{version, alone}, alone.MemorySize())
+			continue
+		}
+		c.lru.put(pieceKey{key, part}, piece{version, alone}, alone.MemorySize())
+		copyPart(&thin, day, part)
+	}
+	return &thin
+}
+
+// copyPart makes one part of a day that of another one, and shares it.
+func copyPart(to, from *rollup.Day, part parts) {
+	switch part {
+	case visitsPart:
+		to.Visits = from.Visits
+	case hourUsersPart:
+		to.HourUsers = from.HourUsers
+	default:
+		for dim := range to.Tables {
+			if part == tablePart(rollup.Dimension(dim)) {
+				to.Tables[dim] = from.Tables[dim]
+			}
+		}
+	}
+}
+
+// turns lets those who want the same thing at the same time get it one after
+// the other: the first one makes it and puts it where the others then find it.
+type turns[K comparable] struct {
+	mu   sync.Mutex
+	held map[K]*turn // protected by mu
+}
+
+type turn struct {
+	// taken holds a value while somebody has the turn.
+	taken chan struct{}
+	// users counts those who have it or wait for it; protected by turns.mu.
+	users int
+}
+
+func newTurns[K comparable]() *turns[K] { return &turns[K]{held: make(map[K]*turn)} }
+
+// take waits for the turn. Unless there is an error it must be given back by
+// the function.
+func (t *turns[K]) take(ctx context.Context, key K) (giveBack func(), err error) {
+	t.mu.Lock()
+	h := t.held[key]
+	if h == nil {
+		h = &turn{taken: make(chan struct{}, 1)}
+		t.held[key] = h
+	}
+	h.users++
+	t.mu.Unlock()
+
+	leave := func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if h.users--; h.users == 0 {
+			delete(t.held, key)
+		}
+	}
+	select {
+	case h.taken <- struct{}{}:
+		return func() { <-h.taken; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, ctx.Err()
+	}
+}
