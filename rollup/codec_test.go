@@ -30,22 +30,22 @@ const goldenDay = "02" + // version
 	"00000000000000000000000000000000000000000000000000000000" + // none in hours 10 to 23
 	"18" + "020e000100000000000000010342171c000000049cae881a" + // sketch of 24 bytes
 	"010a010a010a010a010a010a010a010a010a" + // nobody in hours 0 to 8: 1 byte, precision 10
-	"05" + "0a" + "1a10b8e1" + // hour 9: 5 bytes, precision 10, the hash of "u"
+	"05" + "0a" + "d085c700" + // hour 9: 5 bytes, precision 10, the hash of "u"
 	"010a010a010a010a010a010a010a010a010a010a010a010a010a010a" + // nobody in hours 10 to 23
 	"0a" + // ten tables:
 	"00" + "01" + "09706167655f76696577" + "01" + "00" + // event_type: floor 0, one row, "page_view" 1, error 0,
-	"05" + "08" + "1a10b8e1" + "00" + // its users: 5 bytes, precision 8, the hash; none missed
+	"05" + "08" + "d085c700" + "00" + // its users: 5 bytes, precision 8, the hash; none missed
 	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0,
-	"05" + "08" + "1a10b8e1" + "00" + // its users
+	"05" + "08" + "d085c700" + "00" + // its users
 	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + // the others are empty
-	"1b" + // visits of 27 bytes:
+	"1c" + // visits of 28 bytes:
 	"01" + // a sample, no totals
 	"80808080808040" + // limit 2^48: everybody
 	"01" + "012f" + // one page, "/"
 	"01" + "01" + // one user, one visit
-	"000000000000" + "01" + // the user's number, one visit
-	"00000000" + "00" + "01" + "01" + // start, one event, one view, entry page 0
-	"00000000" // checksum
+	"faf880b8dc9034" + "01" + // the user's number, one visit
+	"c094de0f" + "00" + "01" + "01" + // at 33,000,000 ms, one event, one view, of page 0
+	"6d8a4b2a" // checksum
 
 func TestGoldenDay(t *testing.T) {
 	want := rollup.NewDay("s", "2026-11-24")
@@ -150,29 +150,63 @@ func sealed(body []byte) []byte {
 }
 
 func TestUnmarshalRefusesWhatCannotBe(t *testing.T) {
-	// The head of a day up to its marks.
-	head := []byte("\x01\x01s\x0a2026-11-24\x00")
-	zeros := make([]byte, 2+48)
-	empty := append(append(append(bytes.Clone(head), 0), zeros...), 0, 0) // no marks, no users, no tables
+	with := func(base []byte, more ...byte) []byte { return append(bytes.Clone(base), more...) }
+	// The head of a day up to its rev, and the same up to its tables: with no
+	// marks, no parts, no counts, no users and none in any hour.
+	head := []byte("\x02\x01s\x00\x0a2026-11-24\x00")
+	counts := with(head, make([]byte, 1+1+2+48+1)...)
+	counts = append(counts, bytes.Repeat([]byte{1, 10}, 24)...)
+	visits := []byte{1, 0} // one byte: neither sample nor totals
+	empty := with(counts, with([]byte{0}, visits...)...)
 	if d := decode(t, sealed(empty)); d.Events != 0 || d.Tables[0].Len() != 0 {
 		t.Fatal("a day without tables is not read as empty")
 	}
-	counts := empty[:len(empty)-1]
-	with := func(base []byte, more ...byte) []byte { return append(bytes.Clone(base), more...) }
+	// A day with a table of one row, which continues behind its count, and one
+	// without tables that ends with visits.
+	row := func(floor byte, more ...byte) []byte { return with(with(counts, 1, floor, 1, 1, 'x'), more...) }
+	visit := func(more ...byte) []byte { return with(with(counts, 0, byte(len(more))), more...) }
+	sample := func(more ...byte) []byte { // of limit 128
+		return visit(with([]byte{1, 0x80, 1}, more...)...)
+	}
 	for name, c := range map[string]struct {
 		body    []byte
 		problem string
 	}{
-		"newer version":           {with([]byte{2}, empty[1:]...), "version 2"},
-		"no body":                 {[]byte{1}, "cut off"},
+		"newer version":           {with([]byte{3}, empty[1:]...), "version 3"},
+		"older version":           {with([]byte{1}, empty[1:]...), "rebuild the day"},
+		"no body":                 {[]byte{2}, "cut off"},
 		"more after the end":      {with(empty, 0), "1 bytes too many"},
-		"too many tables":         {with(counts, with([]byte{11}, zeros...)...), "11 tables"},
+		"too many tables":         {with(with(counts, 11), make([]byte, 50)...), "11 tables"},
 		"endless rows":            {with(counts, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f), "cut off"},
 		"number of over 64 bits":  {with(counts, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0), "cut off"},
-		"error above the count":   {with(counts, 1, 0, 1, 1, 'x', 2, 3), "error 3"},
-		"count below the floor":   {with(counts, 1, 9, 1, 1, 'x', 2, 0), "floor 9"},
+		"error above the count":   {row(0, 2, 3, 0), "error 3"},
+		"count below the floor":   {row(9, 2, 0, 0), "floor 9"},
+		"more missed than counts": {row(0, 2, 0, 1, 8, 3), "the users of 3"},
+		"endless key users":       {row(0, 2, 0, 0xff, 0xff, 0xff, 0x0f), "cut off"},
+		"key users of an hour":    {row(0, 2, 0, 1, 10, 0), "precision 10, not the 8"},
+		"key users not sorted":    {row(0, 2, 0, 9, 8, 0, 0, 0, 2, 0, 0, 0, 1, 0), "not sorted"},
+		"key users twice":         {row(0, 2, 0, 9, 8, 0, 0, 0, 1, 0, 0, 0, 1, 0), "not sorted"},
+		"key users cut":           {row(0, 2, 0, 4, 8, 0, 0, 0, 0), "list of 3 bytes"},
+		"too few registers":       {row(0, 2, 0, 2, 0x88, 0, 0), "registers of 1 bytes"},
+		"register out of range":   {row(0, with(with([]byte{2, 0, 161, 1, 0x88}, bytes.Repeat([]byte{255}, 160)...), 0)...), "register of 31"},
 		"mark out of range":       {with(head, 1, 1, 's', 1, 1, 0x80, 0x89, 0x7a), "mark of stream \"s\""},
-		"sketch of other content": {with(empty[:len(empty)-2], 3, 'a', 'b', 'c', 0), "users"},
+		"endless parts":           {with(head, 0, 0xff, 0xff, 0x03), "cut off"},
+		"sketch of other content": {with(with(head, make([]byte, 1+1+2+48)...), 3, 'a', 'b', 'c'), "users"},
+		"no visits":               {visit(), "visits: cut off"},
+		"unknown part of visits":  {visit(4), "parts 0x4"},
+		"totals cut off":          {visit(2, 0, 0), "cut off"},
+		"totals of no number":     {visit(with([]byte{2}, bytes.Repeat([]byte{255}, 43)...)...), "no number"},
+		"more behind the visits":  {visit(0, 7), "1 bytes too many"},
+		"limit out of range":      {visit(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x41, 0, 0, 0), "out of range"},
+		"page of no name":         {sample(1, 0, 0, 0), "out of range"},
+		"user at the limit":       {sample(0, 1, 1, 0x80, 1, 1, 5, 0, 0), "out of range"},
+		"user without visits":     {sample(0, 1, 0, 7, 0, 0, 0, 0), "out of range"},
+		"visit of no user":        {sample(0, 1, 2, 7, 1, 5, 0, 0, 0, 0, 0), "out of range"},
+		"more views than events":  {sample(0, 1, 1, 7, 1, 5, 0, 2, 0), "out of range"},
+		"page that is not there":  {sample(1, 1, '/', 1, 1, 7, 1, 5, 0, 1, 2), "out of range"},
+		"view after the visit":    {sample(1, 1, '/', 1, 1, 7, 1, 5, 1, 1, 9, 1, 10), "out of range"},
+		"exit before the entry":   {sample(1, 1, '/', 1, 1, 7, 1, 5, 1, 2, 9, 1, 8, 0, 2), "out of range"},
+		"endless users":           {sample(0, 0xff, 0xff, 0x03, 0), "cut off"},
 	} {
 		err := new(rollup.Day).UnmarshalBinary(sealed(c.body))
 		if err == nil || !strings.Contains(err.Error(), c.problem) {
@@ -221,6 +255,13 @@ func useDay(t *testing.T, d *rollup.Day) {
 	}
 	d.Tables[rollup.Path].Top(10)
 	d.Users.Estimate()
+	d.HourUsers[0].Estimate()
+	stats := d.Visits.Stats()
+	stats.Entry.Top(10)
+	d.Visits.Close()
+	if diffs := decode(t, encode(t, d)).Diff(d.Clone()); len(diffs) != 0 {
+		t.Fatalf("a closed day differs from itself: %v", diffs)
+	}
 }
 
 // fullDay is a day with n keys in every table and 10 times as many users.
