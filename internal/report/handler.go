@@ -161,7 +161,7 @@ func (r *Report) resolve(ctx context.Context, q *query) error {
 	if err != nil {
 		return err
 	}
-	return q.resolve(r.opts.Now(), settings.Zone, settings.Zones)
+	return q.resolve(r.opts.Now(), settings.Zone, settings.All())
 }
 
 func (r *Report) heads(ctx context.Context, q *query, s span) ([]store.Head, error) {
@@ -169,7 +169,8 @@ func (r *Report) heads(ctx context.Context, q *query, s span) ([]store.Head, err
 }
 
 // complete answers a question that was looked at. An answer from rollups alone
-// is made once as long as the rollups stay the same.
+// is made once as long as the rollups stay the same, any other once for all
+// who ask at the same time.
 func (r *Report) complete(ctx context.Context, q *query, o *outlook) (*answered, error) {
 	if o.etag == "" {
 		body, _, err := r.make(ctx, q, o)
@@ -178,20 +179,20 @@ func (r *Report) complete(ctx context.Context, q *query, o *outlook) (*answered,
 	if body, ok := r.answers.get(o.etag); ok {
 		return &answered{body: body, etag: o.etag, asOf: o.asOf}, nil
 	}
-	giveBack, err := r.making.take(ctx, o.etag)
-	if err != nil {
-		return nil, err
+	a, err := shared(ctx, r.scans, o.etag, func(ctx context.Context) (*answered, error) {
+		body, lasting, err := r.make(ctx, q, o)
+		if err != nil || !lasting {
+			return &answered{body: body, asOf: o.asOf}, err
+		}
+		r.answers.put(o.etag, body, len(body)+len(o.etag))
+		return &answered{body: body, etag: o.etag}, nil
+	})
+	if err != nil || a.etag == "" {
+		// What was not in the rollups may have been counted some moments ago,
+		// by another's request: then as_of is that of the other.
+		return a, err
 	}
-	defer giveBack()
-	if body, ok := r.answers.get(o.etag); ok {
-		return &answered{body: body, etag: o.etag, asOf: o.asOf}, nil
-	}
-	body, lasting, err := r.make(ctx, q, o)
-	if err != nil || !lasting {
-		return &answered{body: body, asOf: o.asOf}, err
-	}
-	r.answers.put(o.etag, body, len(body)+len(o.etag))
-	return &answered{body: body, etag: o.etag, asOf: o.asOf}, nil
+	return &answered{body: a.body, etag: a.etag, asOf: o.asOf}, nil
 }
 
 // make reads what a question is about and makes the body of the answer.

@@ -13,10 +13,15 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// sumLimits bound what is kept of a range of days, so that years of ever new
-// paths do not fill the memory. Beyond them, as in a single day, rare keys are
-// dropped and the answer says how far its counts may be off.
-var sumLimits = rollup.Limits{Keys: 50_000, Bytes: 64 << 20}
+// sumKeys is the most keys that a table of a range of days keeps, and sumBytes
+// about the most that all of them take, so that
+// years of ever new paths do not fill the memory. Beyond it, as in a single
+// day, rare keys are dropped and the answer says how far its counts may be
+// off.
+const (
+	sumKeys  = 50_000
+	sumBytes = 64 << 20
+)
 
 // period is what was read for one span.
 type period struct {
@@ -124,8 +129,8 @@ func (rd *reading) add(day *rollup.Day) {
 	}
 	rd.total.Merge(day)
 	for dim := range rd.total.Tables {
-		if rd.total.Tables[dim].Len() > 2*sumLimits.Keys {
-			rd.total.Compact(sumLimits)
+		if rd.total.Tables[dim].Len() > 2*sumKeys {
+			rd.total.Compact(rollup.Limits{Keys: sumKeys, Bytes: sumBytes})
 			return
 		}
 	}
@@ -163,22 +168,27 @@ func (r *Report) missing(ctx context.Context, q *query, s span, heads []store.He
 	if err != nil {
 		return nil, nil, err
 	}
-	gaps := without(dates, heads, q.today)
+	gaps := without(dates, heads, s, q.today)
 	if len(gaps) == 0 {
 		return nil, heads, nil
 	}
 	// A rollup follows soon after the raw events: a day that was just
 	// beginning has one now.
-	if heads, err = r.store.DayHeads(ctx, q.site, s.zone, s.from, s.to); err != nil {
+	if heads, err = r.heads(ctx, q, s); err != nil {
 		return nil, nil, err
 	}
-	return without(dates, heads, q.today), heads, nil
+	return without(dates, heads, s, q.today), heads, nil
 }
 
-// without lists the dates up to today that have no head.
-func without(dates []string, heads []store.Head, today string) []gap {
+// without lists those of the dates that have no head.
+func without(dates []string, heads []store.Head, s span, today string) []gap {
 	var gaps []gap
 	for _, date := range dates {
+		// Raw events that are dated in several zones may belong to a day
+		// beside theirs. None belong to a day that is yet to come.
+		if len(s.zones) > 1 && date > today {
+			break
+		}
 		_, found := slices.BinarySearchFunc(heads, date, func(h store.Head, date string) int { return cmp.Compare(h.Date, date) })
 		if !found {
 			gaps = append(gaps, gap{date: date})

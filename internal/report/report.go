@@ -59,10 +59,8 @@ type Report struct {
 	asOf  asOf
 
 	rollups *rollupCache
-	// reading is who reads the rollups of a month, making who makes an answer,
-	// by its ETag.
-	reading *turns[store.DayKey]
-	making  *turns[string]
+	// reading lets one request after the other read the rollups of a month.
+	reading *turns
 	// answers keeps the bodies of answers by their ETags.
 	answers *lru[string, []byte]
 }
@@ -95,8 +93,7 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 		asOf:  asOf{store: st},
 
 		rollups: newRollupCache(opts.CacheBytes * 7 / 8),
-		reading: newTurns[store.DayKey](),
-		making:  newTurns[string](),
+		reading: newTurns(),
 		answers: newLRU[string, []byte](opts.CacheBytes / 8),
 	}
 }

@@ -31,22 +31,30 @@ type slowStore struct {
 
 func newSlowStore() *slowStore { return &slowStore{letGo: make(chan struct{}), events: 1} }
 
-func (s *slowStore) Day(ctx context.Context, key store.DayKey) (*rollup.Day, error) {
-	if key.Site == "whole" {
-		return rollup.NewDay(key.Site, key.Date), nil
-	}
-	if key.Site == "stuck" {
+func (s *slowStore) DayHeads(ctx context.Context, site, _, from, _ string) ([]store.Head, error) {
+	switch site {
+	case "whole":
+		return []store.Head{{Date: from, Rev: 1}}, nil
+	case "stuck":
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	return nil, store.ErrNotFound
+	return nil, nil
+}
+
+func (s *slowStore) SiteDays(_ context.Context, site, _, from, _ string, fn func(*rollup.Day, *store.DamagedError) error) error {
+	return fn(rollup.NewDay(site, from), nil)
+}
+
+func (s *slowStore) SiteRecords(context.Context, []string) (map[string]store.SiteRecord, error) {
+	return nil, nil
 }
 
 func (s *slowStore) EventDates(_ context.Context, _, from, _ string) ([]string, error) {
 	return []string{from}, nil
 }
 
-func (s *slowStore) ScanDay(ctx context.Context, key store.DayKey, _, _ rollup.Marks, fn func(*store.Event) error) error {
+func (s *slowStore) ScanDay(ctx context.Context, site string, dates []string, _, _ rollup.Marks, fn func(*store.Event) error) error {
 	s.started.Add(1)
 	select {
 	case <-s.letGo:
@@ -55,8 +63,8 @@ func (s *slowStore) ScanDay(ctx context.Context, key store.DayKey, _, _ rollup.M
 		return fmt.Errorf("scanning: %w", ctx.Err())
 	}
 	for i := range s.events {
-		e := newEvent(key.Site, key.Date, fmt.Sprintf("/%d", i), "u", i)
-		if key.Site == "poison" {
+		e := newEvent(site, dates[0], fmt.Sprintf("/%d", i), "u", i)
+		if site == "poison" {
 			panic("a fault")
 		}
 		if err := fn(&e); err != nil {
@@ -108,7 +116,7 @@ func TestScansAreBoundedInNumber(t *testing.T) {
 			t.Errorf("a query without a scan waited %v", d)
 		}
 		wantRetry(t, <-ask(t.Context(), h, 3), "2",
-			`{"error":"a|2026-11-03 has no rollup that can be read, and 2 other days are being counted from their raw events, which is the most at once; try again soon"}`)
+			`{"error":"a|2026-11-03 has no rollup that can be read, and 2 other scans of raw events are under way, which is the most at once; try again soon"}`)
 		if d := time.Since(begun); d != time.Second {
 			t.Errorf("the third scan was refused after %v, want 1s", d)
 		}
@@ -288,8 +296,8 @@ type failingStore struct {
 	failure error
 }
 
-func (s failingStore) SiteDays(context.Context, string, string, string, func(*rollup.Day, *store.DamagedError) error) error {
-	return s.failure
+func (s failingStore) DayHeads(context.Context, string, string, string, string) ([]store.Head, error) {
+	return nil, s.failure
 }
 
 func TestErrorsOfTheStore(t *testing.T) {

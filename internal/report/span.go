@@ -13,8 +13,7 @@ type span struct {
 	from, to string
 	// zone is the IANA name of the time zone whose days these are; "" is UTC.
 	zone string
-	// zones are all zones that the dates of the site's raw events may be in;
-	// nil is only UTC.
+	// zones are all zones that the dates of the site's raw events may be in.
 	zones []string
 	// date tells that one day is asked for as such, and not as a range.
 	date bool
