@@ -97,7 +97,11 @@ func crashStep(s *Store, n int) error {
 		if day == nil {
 			day = rollup.NewDay(key.Site, key.Date)
 		}
-		day.Fold("1:0", []rollup.Event{events[i].ForFold(events[i].Position, time.UTC)})
+		clock, err := event.NewClock("", key.Date)
+		if err != nil {
+			return err
+		}
+		day.Fold("1:0", []rollup.Event{events[i].ForFold(events[i].Position, clock)})
 		days = append(days, day)
 	}
 	if conflicts, err := t.Swap(ctx, days); err != nil || len(conflicts) > 0 {
@@ -193,8 +197,8 @@ func wantSteps(s *Store, n int) error {
 		if err != nil {
 			return err
 		}
-		if day.Rev != uint64(n) || day.Events != uint64(n) {
-			return fmt.Errorf("rollup %s has rev %d and %d events after %d steps", key, day.Rev, day.Events, n)
+		if day.Events != uint64(n) {
+			return fmt.Errorf("rollup %s has %d events after %d steps", key, day.Events, n)
 		}
 	}
 

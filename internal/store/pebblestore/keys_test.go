@@ -3,6 +3,7 @@ package pebblestore
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,12 @@ func TestIDLookup(t *testing.T) {
 	})
 }
 
+func newDay(key store.DayKey) *rollup.Day {
+	d := rollup.NewDay(key.Site, key.Date)
+	d.Zone = key.Zone
+	return d
+}
+
 // TestStoredForm holds the keys and values against docs/format/pebble.md: a
 // store that was written once must stay readable.
 func TestStoredForm(t *testing.T) {
@@ -122,30 +129,49 @@ func TestStoredForm(t *testing.T) {
 	check(t, err)
 	check(t, step.DeadLetter(t.Context(), []store.DeadLetter{{Stream: "1:0", Position: e.Position, Reason: "bad", Line: []byte("line"), Time: time.UnixMilli(8)}}))
 	check(t, step.Commit(t.Context(), store.Checkpoint{Stream: "1:0", Position: e.Position, AsOf: time.UnixMilli(9)}))
-	check(t, s.SwapDay(t.Context(), rollup.NewDay("a", "2026-11-24")))
+	day := newDay(store.DayKey{Site: "a", Date: "2026-11-24"})
+	zoned := newDay(store.DayKey{Site: "a", Zone: "Asia/Tokyo", Date: "2026-11-24"})
+	month := newDay(store.DayKey{Site: "a", Zone: "Asia/Tokyo", Date: "2026-11"})
+	counted := e.ForFold(e.Position, event.Clock{})
+	counted.Values[rollup.EventType] = rollup.PageView
+	zoned.Fold("1:0", []rollup.Event{counted})
+	for _, d := range []*rollup.Day{day, zoned} {
+		check(t, s.SwapDay(t.Context(), d))
+	}
+	check(t, s.PutMonth(t.Context(), month))
 	_, err = s.Expire(t.Context(), "a", "2026-11-24")
 	check(t, err)
 	check(t, s.SwapJob(t.Context(), &store.Job{ID: "7", Body: []byte("work")}))
+	check(t, s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a", Body: []byte("settings")}))
 
 	const (
 		date     = "2026-11-24" + "\x00\x01"
+		november = "2026-11" + "\x00\x01"
+		tokyo    = "Asia/Tokyo" + "\x00\x01"
 		stream   = "1:0" + "\x00\x01"
 		position = "\x00\x00\x00\x00\x00\x00\x00\x05" + "\x00\x00\x00\x00\x00\x00\x00\x00" + "\x00\x00\x00\x02"
 		zeros    = "\x00\x00\x00\x00\x00\x00\x00"
 	)
-	day, err := s.Day(t.Context(), store.DayKey{Site: "a", Date: "2026-11-24"})
-	check(t, err)
-	encoded, err := day.AppendBinary(nil)
-	check(t, err)
+	rev := func(d *rollup.Day) string { return string(binary.BigEndian.AppendUint64(nil, d.Rev)) }
+	encoded := func(d *rollup.Day) string {
+		b, err := d.AppendBinary(nil)
+		check(t, err)
+		return string(b)
+	}
 	want := map[string]string{
 		"ea\x00\x01" + date + stream + position:  "1\tid\ta\t\t7\tsignup",
 		"ia\x00\x01id\x00\x01":                   stream + position + date,
-		"ra\x00\x01" + date:                      zeros + "\x01" + string(encoded),
+		"ra\x00\x01" + date:                      rev(day) + encoded(day),
+		"za\x00\x01" + tokyo + date:              rev(zoned) + encoded(zoned),
+		"ha\x00\x01" + "\x00\x01" + date:         rev(day) + zeros + "\x00" + zeros + "\x00",
+		"ha\x00\x01" + tokyo + date:              rev(zoned) + zeros + "\x01" + zeros + "\x01",
+		"ma\x00\x01" + tokyo + november:          encoded(month),
 		"c1:0":                                   position + zeros + "\x09",
 		"d1:0@000000000000005-0000000000-000002": zeros + "\x08" + "\x03bad" + "line",
 		"ka":                                     "2026-11-24",
 		"j7":                                     zeros + "\x01" + "work",
-		"v":                                      zeros + "\x01",
+		"sa":                                     zeros + "\x01" + "settings",
+		"v":                                      zeros + "\x02",
 	}
 	check(t, s.scan(t.Context(), []byte{0}, []byte{0xff}, func(key, value []byte) error {
 		if w, ok := want[string(key)]; !ok || w != string(value) {

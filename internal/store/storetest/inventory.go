@@ -32,7 +32,7 @@ func (b Backend) testSites(t *testing.T) {
 	wantEqual(t, "sites of an empty store", len(sites(t, "", 10)), 0)
 
 	// One after the other with raw events only, rollups only, and both; each
-	// with more than one date.
+	// with more than one date, and with rollups in one zone or another.
 	all := []string{"a", "a.", "a.b", "a-", "a:", "a_", "a0", "aa", "ab", "A", ".", "-", "_", "z", "z9"}
 	for i, name := range all {
 		for _, d := range []string{"2026-11-23", date} {
@@ -41,6 +41,7 @@ func (b Backend) testSites(t *testing.T) {
 				insertOn(t, s, key, 3)
 			}
 			if i%3 != 0 {
+				key.Zone = []string{"", "Europe/Berlin"}[i%2]
 				swap(t, s, newDay(key, stream, 1))
 			}
 		}
@@ -75,39 +76,4 @@ func (b Backend) testSites(t *testing.T) {
 		s = reopen()
 		wantEqual(t, "sites", sites(t, "", 100), all)
 	})
-}
-
-// testDayDates proves DayDates.
-func (b Backend) testDayDates(t *testing.T) {
-	s := b.open(t)
-	dates := []string{"2025-12-31", "2026-01-01", "2026-02-28", date}
-	for i, d := range dates {
-		swap(t, s, newDay(store.DayKey{Site: site, Date: d}, stream, i))
-	}
-	swap(t, s, newDay(store.DayKey{Site: site + ".b", Date: "2026-03-03"}, stream, 1))
-	insertOn(t, s, store.DayKey{Site: site, Date: "2026-04-04"}, 1) // has no rollup
-	for _, damage := range b.Damage {
-		damage(t, s, day)
-		break
-	}
-
-	for _, c := range []struct {
-		site, from, to string
-		want           []string
-	}{
-		{site, "", "", dates},
-		{site, "2026-01-01", "", dates[1:]},
-		{site, "", "2026-01-01", dates[:2]},
-		{site, "2026-01-01", "2026-02-28", dates[1:3]},
-		{site, "2026-01-02", "2026-02-27", nil},
-		{site, "2027-01-01", "2026-01-01", nil},
-		{site + ".b", "", "", []string{"2026-03-03"}},
-		{"nowhere", "", "", nil},
-	} {
-		got, err := s.DayDates(t.Context(), c.site, "", c.from, c.to)
-		check(t, err)
-		if !slices.Equal(got, c.want) {
-			t.Errorf("dates of %s from %q to %q: got %v, want %v", c.site, c.from, c.to, got, c.want)
-		}
-	}
 }

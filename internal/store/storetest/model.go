@@ -28,12 +28,15 @@ func (b Backend) testModel(t *testing.T) {
 			queue:       map[string]store.Event{},
 			events:      map[string]store.Event{},
 			days:        map[store.DayKey]*rollup.Day{},
+			months:      map[store.DayKey]*rollup.Day{},
 			checkpoints: map[string]rollup.Position{},
 			kept:        map[string]string{},
 		}
 		r.Repeat(map[string]func(*rapid.T){
 			"step":    m.step,
 			"swapDay": m.swapDay,
+			"month":   m.putMonth,
+			"drop":    m.dropRollups,
 			"retain":  m.retain,
 			"":        m.compare,
 		})
@@ -52,8 +55,8 @@ type model struct {
 	// what of it is stored, by site and ID.
 	queue, events map[string]store.Event
 
-	days        map[store.DayKey]*rollup.Day
-	checkpoints map[string]rollup.Position
+	days, months map[store.DayKey]*rollup.Day
+	checkpoints  map[string]rollup.Position
 	// kept is the date of each site's KeptSince.
 	kept map[string]string
 }
@@ -67,6 +70,10 @@ func (m *model) stream(r *rapid.T) string {
 	return m.run + rapid.SampledFrom([]string{":0", ":1", ":10"}).Draw(r, "stream")
 }
 
+func drawZone(r *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "Asia/Kolkata", "Asia/Tokyo"}).Draw(r, "zone")
+}
+
 func drawDate(r *rapid.T) string {
 	return rapid.SampledFrom([]string{"2026-11-23", "2026-11-24", "2026-12-01"}).Draw(r, "date")
 }
@@ -76,7 +83,7 @@ func drawPosition(r *rapid.T) rollup.Position {
 }
 
 func (m *model) key(r *rapid.T) store.DayKey {
-	return store.DayKey{Site: m.site(r), Date: drawDate(r)}
+	return store.DayKey{Site: m.site(r), Zone: drawZone(r), Date: drawDate(r)}
 }
 
 // newDay makes a day that may be written with the rev given.
@@ -85,13 +92,19 @@ func (m *model) newDay(r *rapid.T, key store.DayKey) *rollup.Day {
 	if stored := m.days[key]; stored != nil {
 		d.Rev = stored.Rev
 	}
-	if rapid.IntRange(0, 3).Draw(r, "stale") == 0 {
-		d.Rev = uint64(rapid.IntRange(0, 3).Draw(r, "rev"))
+	switch rapid.IntRange(0, 9).Draw(r, "stale") {
+	case 0:
+		d.Rev = 0
+	case 1:
+		d.Rev++
+	case 2:
+		d.Rev = max(d.Rev, 1) - 1
 	}
 	return d
 }
 
-// swapIn is what a compare-and-swap must do.
+// swapIn is what a compare-and-swap must do, but for the rev of a new rollup,
+// which stays 0 until newRev.
 func swapIn(t tb, days map[store.DayKey]*rollup.Day, key store.DayKey, d *rollup.Day) (ok bool) {
 	var rev uint64
 	if stored := days[key]; stored != nil {
@@ -102,9 +115,18 @@ func swapIn(t tb, days map[store.DayKey]*rollup.Day, key store.DayKey, d *rollup
 	}
 	after := &rollup.Day{}
 	check(t, after.UnmarshalBinary(encode(t, d)))
-	after.Rev++
+	if rev > 0 {
+		after.Rev++
+	}
 	days[key] = after
 	return true
+}
+
+// newRev takes in the rev that the store has given a new rollup.
+func newRev(days map[store.DayKey]*rollup.Day, written *rollup.Day) {
+	if stored := days[store.KeyOf(written)]; stored != nil && stored.Rev == 0 {
+		stored.Rev = written.Rev
+	}
 }
 
 // read gives the event that stands at a position of a stream; what was read
@@ -157,7 +179,7 @@ func (m *model) step(r *rapid.T) {
 	var swaps []*rollup.Day
 	var keys, conflicts []store.DayKey
 	for i := range batch {
-		key := store.DayKey{Site: batch[i].Site, Date: batch[i].Date}
+		key := store.DayKey{Site: batch[i].Site, Zone: drawZone(r), Date: batch[i].Date}
 		if slices.Contains(keys, key) {
 			continue
 		}
@@ -177,6 +199,7 @@ func (m *model) step(r *rapid.T) {
 	got, err := step.Swap(r.Context(), swaps)
 	check(r, err)
 	for i, key := range keys {
+		newRev(days, swaps[i])
 		switch {
 		case slices.Contains(conflicts, key) == slices.Contains(got, key):
 		case slices.Contains(got, key):
@@ -206,8 +229,30 @@ func (m *model) swapDay(r *rapid.T) {
 	err := m.s.SwapDay(r.Context(), d)
 	if ok {
 		check(r, err)
+		newRev(m.days, d)
 	} else {
 		wantErr(r, err, store.ErrConflict)
+	}
+}
+
+func (m *model) month(r *rapid.T) store.DayKey {
+	return store.DayKey{Site: m.site(r), Zone: drawZone(r), Date: rapid.SampledFrom([]string{"2026-11", "2026-12"}).Draw(r, "month")}
+}
+
+func (m *model) putMonth(r *rapid.T) {
+	key := m.month(r)
+	head := store.Head{Date: key.Date + "-24", Rev: uint64(rapid.IntRange(1, 1<<50).Draw(r, "rev"))}
+	m.months[key] = newMonth(key, head)
+	check(r, m.s.PutMonth(r.Context(), m.months[key]))
+}
+
+func (m *model) dropRollups(r *rapid.T) {
+	site, zone := m.site(r), drawZone(r)
+	check(r, m.s.DropRollups(r.Context(), site, zone))
+	for _, rollups := range []map[store.DayKey]*rollup.Day{m.days, m.months} {
+		maps.DeleteFunc(rollups, func(key store.DayKey, _ *rollup.Day) bool {
+			return key.Site == site && key.Zone == zone
+		})
 	}
 }
 
@@ -220,22 +265,31 @@ func (m *model) compare(r *rapid.T) {
 		r.Fatal(err)
 	}
 	m.wantSame(r, d, m.days[key])
+	month := m.month(r)
+	if want := m.months[month]; want != nil {
+		wantMonth(r, m.s, month, want)
+	} else {
+		_, err := m.s.Month(r.Context(), month)
+		wantErr(r, err, store.ErrNotFound)
+	}
 
 	from := rapid.SampledFrom([]string{"", "2026-11-24"}).Draw(r, "from")
 	to := rapid.SampledFrom([]string{"", "2026-11-24"}).Draw(r, "to")
-	in := func(k store.DayKey) bool {
-		return k.Site == key.Site && k.Date >= from && (to == "" || k.Date <= to)
-	}
+	in := func(date string) bool { return date >= from && (to == "" || date <= to) }
 	var days, eventDates []string
-	for k := range m.days {
-		if in(k) {
+	var heads []store.Head
+	for k, d := range m.days {
+		if k.Site == key.Site && k.Zone == key.Zone && in(k.Date) {
 			days = append(days, k.Date)
+			heads = append(heads, headOf(d))
 		}
 	}
 	slices.Sort(days)
-	wantEqual(r, "dates of rollups", siteDates(r, m.s, key.Site, from, to), days)
+	slices.SortFunc(heads, func(a, b store.Head) int { return cmp.Compare(a.Date, b.Date) })
+	wantEqual(r, "dates of rollups", siteDates(r, m.s, key.Site, key.Zone, from, to), days)
+	wantEqual(r, "heads of rollups", dayHeads(r, m.s, key.Site, key.Zone, from, to), heads)
 	for _, e := range m.events {
-		if in(store.DayKey{Site: e.Site, Date: e.Date}) && !slices.Contains(eventDates, e.Date) {
+		if e.Site == key.Site && in(e.Date) && !slices.Contains(eventDates, e.Date) {
 			eventDates = append(eventDates, e.Date)
 		}
 	}
@@ -247,9 +301,11 @@ func (m *model) compare(r *rapid.T) {
 	}
 
 	after, upTo := m.marks(r), m.marks(r)
+	scanned := rapid.SliceOfNDistinct(rapid.Custom(drawDate), 0, 3, rapid.ID).Draw(r, "dates")
+	slices.Sort(scanned)
 	var want []store.Event
 	for _, e := range m.events {
-		if e.Site == key.Site && e.Date == key.Date && !after.Covers(e.Stream, e.Position) {
+		if e.Site == key.Site && slices.Contains(scanned, e.Date) && !after.Covers(e.Stream, e.Position) {
 			if _, read := upTo[e.Stream]; upTo == nil || read && upTo.Covers(e.Stream, e.Position) {
 				want = append(want, e)
 			}
@@ -258,7 +314,7 @@ func (m *model) compare(r *rapid.T) {
 	slices.SortFunc(want, func(a, b store.Event) int {
 		return cmp.Or(cmp.Compare(a.Stream, b.Stream), a.Position.Compare(b.Position))
 	})
-	wantEqual(r, "events", scan(r, m.s, key, after, upTo), want)
+	wantEqual(r, "events", scanDates(r, m.s, key.Site, scanned, after, upTo), want)
 
 	checkpoints, err := m.s.Checkpoints(r.Context())
 	check(r, err)

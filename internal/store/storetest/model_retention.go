@@ -15,7 +15,7 @@ func drawUser(r *rapid.T) string {
 }
 
 func drawBefore(r *rapid.T) string {
-	return rapid.SampledFrom([]string{"2026-11-23", "2026-11-24", "2026-11-30", "2027-01-01"}).Draw(r, "before")
+	return rapid.SampledFrom([]string{"2026-11-23", "2026-11-24", "2026-11-30", "2026-12-01", "2027-01-01"}).Draw(r, "before")
 }
 
 // remove takes events with dates before the given one, or all, away from the
@@ -81,6 +81,10 @@ func (m *model) eraseDays(r *rapid.T) {
 		return key.Site == site && (before == "" || key.Date < before)
 	})
 	wantEqual(r, "erased rollups", rollups, int64(stored-len(m.days)))
+	maps.DeleteFunc(m.months, func(key store.DayKey, _ *rollup.Day) bool {
+		// The first day of the month is before the date.
+		return key.Site == site && (before == "" || key.Date+"-01" < before)
+	})
 	m.kept[site] = max(m.kept[site], before)
 	if before == "" {
 		delete(m.kept, site)
@@ -112,11 +116,12 @@ func (m *model) compareInventory(r *rapid.T) {
 	kept, err := m.s.KeptSince(r.Context(), site)
 	check(r, err)
 	wantEqual(r, "kept since", kept, m.kept[site])
-	dates, err := m.s.DayDates(r.Context(), site, "", "", "")
+	zone := drawZone(r)
+	dates, err := m.s.DayDates(r.Context(), site, zone, "", "")
 	check(r, err)
 	var days []string
 	for key := range m.days {
-		if key.Site == site {
+		if key.Site == site && key.Zone == zone {
 			days = append(days, key.Date)
 		}
 	}

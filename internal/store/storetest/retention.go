@@ -20,10 +20,37 @@ var (
 // stock is what the store holds of one site.
 type stock struct {
 	// events are the IDs of the raw events of each date, days the rev of each
-	// rollup.
+	// rollup, months those that are there, each with their zone and date.
 	events map[string][]string
 	days   map[string]uint64
+	months map[string]bool
 	kept   string
+}
+
+func newStock() *stock {
+	return &stock{events: map[string][]string{}, days: map[string]uint64{}, months: map[string]bool{}}
+}
+
+// stockZones are the zones that a stock has rollups of.
+var stockZones = []string{"", "Europe/Berlin"}
+
+func inZone(zone, date string) string { return zone + " " + date }
+
+// without takes the rollups with dates before the given one, or all, from a
+// stock, and the months of these dates, and tells how many rollups it took.
+func (s *stock) without(before string) (rollups int64) {
+	for _, zone := range stockZones {
+		for _, d := range stockDates {
+			if before == "" || d < before {
+				rollups++
+				delete(s.days, inZone(zone, d))
+			}
+			if month := d[:len("2026-01")]; before == "" || month+"-01" < before {
+				delete(s.months, inZone(zone, month))
+			}
+		}
+	}
+	return rollups
 }
 
 // perDate is how many raw events a stock has of each date: in turn of user u,
@@ -49,15 +76,21 @@ func fill(t tb, s store.Store) map[string]*stock {
 	t.Helper()
 	stocks := map[string]*stock{}
 	for _, name := range stockSites {
-		stocks[name] = &stock{events: map[string][]string{}, days: map[string]uint64{}}
+		stocks[name] = newStock()
 		var all []store.Event
 		for _, d := range stockDates {
 			key := store.DayKey{Site: name, Date: d}
 			events := stockEvents(key)
 			stocks[name].events[d] = ids(events)
 			all = append(all, events...)
-			swap(t, s, newDay(key, stream, perDate))
-			stocks[name].days[d] = 1
+			for _, zone := range stockZones {
+				rolled := newDay(store.DayKey{Site: name, Zone: zone, Date: d}, stream, perDate)
+				swap(t, s, rolled)
+				stocks[name].days[inZone(zone, d)] = rolled.Rev
+				key := store.DayKey{Site: name, Zone: zone, Date: d[:len("2026-01")]}
+				check(t, s.PutMonth(t.Context(), newMonth(key, store.Head{Date: d, Rev: rolled.Rev})))
+				stocks[name].months[inZone(zone, key.Date)] = true
+			}
 		}
 		insert(t, s, all...)
 	}
@@ -72,23 +105,33 @@ func wantStocks(t tb, s store.Store, stocks map[string]*stock) {
 		if len(want.events)+len(want.days) > 0 {
 			sites = append(sites, name)
 		}
-		got := stock{events: map[string][]string{}, days: map[string]uint64{}}
+		got := newStock()
 		dates, err := s.EventDates(t.Context(), name, "", "")
 		check(t, err)
 		for _, d := range dates {
 			got.events[d] = ids(scan(t, s, store.DayKey{Site: name, Date: d}, nil, nil))
 			slices.Sort(got.events[d])
 		}
-		check(t, s.SiteDays(t.Context(), name, "", "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
-			if damaged != nil {
-				return damaged
+		for _, zone := range stockZones {
+			check(t, s.SiteDays(t.Context(), name, zone, "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
+				if damaged != nil {
+					return damaged
+				}
+				got.days[inZone(zone, d.Date)] = d.Rev
+				return nil
+			}))
+			for _, d := range stockDates {
+				key := store.DayKey{Site: name, Zone: zone, Date: d[:len("2026-01")]}
+				if _, err := s.Month(t.Context(), key); err == nil {
+					got.months[inZone(zone, key.Date)] = true
+				} else {
+					wantErr(t, err, store.ErrNotFound)
+				}
 			}
-			got.days[d.Date] = d.Rev
-			return nil
-		}))
+		}
 		got.kept, err = s.KeptSince(t.Context(), name)
 		check(t, err)
-		wantEqual(t, "stock of "+name, got, *want)
+		wantEqual(t, "stock of "+name, got, want)
 	}
 	slices.Sort(sites)
 	got, err := s.Sites(t.Context(), "", 100)
@@ -253,10 +296,9 @@ func (b Backend) testEraseDays(t *testing.T) {
 	t.Run("Before", func(t *testing.T) {
 		s, reopen := b.openTwice(t)
 		stocks := fill(t, s)
-		erase(t, s, date, 2*perDate, 2)
+		erase(t, s, date, 2*perDate, stocks[site].without(date))
 		for _, d := range stockDates[:2] {
 			delete(stocks[site].events, d)
-			delete(stocks[site].days, d)
 		}
 		stocks[site].kept = date
 		wantStocks(t, s, stocks)
@@ -267,13 +309,21 @@ func (b Backend) testEraseDays(t *testing.T) {
 		wantStocks(t, s, stocks)
 		insertAgain(t, s, stocks)
 	})
+	t.Run("FirstOfMonth", func(t *testing.T) {
+		s := b.open(t)
+		stocks := fill(t, s)
+		erase(t, s, "2026-02-01", perDate, stocks[site].without("2026-02-01"))
+		delete(stocks[site].events, stockDates[0])
+		stocks[site].kept = "2026-02-01"
+		wantStocks(t, s, stocks)
+	})
 	t.Run("WholeSite", func(t *testing.T) {
 		s, reopen := b.openTwice(t)
 		stocks := fill(t, s)
 		_, err := s.Expire(t.Context(), site, "2026-02-01")
 		check(t, err)
-		erase(t, s, "", 3*perDate, 4)
-		stocks[site] = &stock{events: map[string][]string{}, days: map[string]uint64{}}
+		erase(t, s, "", 3*perDate, stocks[site].without(""))
+		stocks[site] = newStock()
 		wantStocks(t, s, stocks)
 		s = reopen()
 		wantStocks(t, s, stocks)
@@ -301,6 +351,7 @@ func (b Backend) testEraseDays(t *testing.T) {
 		swap(t, s, cached)
 		insertOn(t, s, day, 3)
 		erase(t, s, "", 3, 1)
+		passRev(cached.Rev)
 
 		foldUpTo(cached, stream, 4)
 		step := s.Begin()
@@ -319,7 +370,9 @@ func (b Backend) testEraseDays(t *testing.T) {
 		wantEqual(t, "conflicts", len(conflicts), 0)
 		commit(t, step, stream, at(4))
 
-		cached.Rev++
+		if fresh.Rev <= cached.Rev {
+			t.Errorf("the new rollup has rev %d, the erased one had %d", fresh.Rev, cached.Rev)
+		}
 		wantErr(t, s.SwapDay(t.Context(), cached), store.ErrConflict)
 		wantDay(t, load(t, s, day), fresh)
 		wantEqual(t, "events", ids(scan(t, s, day, nil, nil)), []string{"late"})

@@ -16,6 +16,7 @@ func (b Backend) testSteps(t *testing.T) {
 		{Site: site, Date: "2026-11-24"},
 		{Site: site + ".b", Date: "2026-11-24"},
 		{Site: "new", Date: "2026-11-24"},
+		berlin,
 	}
 	// begin starts a step as a worker does, with the sites of the keys.
 	begin := func(t *testing.T, s store.Store) store.Step {
@@ -24,6 +25,9 @@ func (b Backend) testSteps(t *testing.T) {
 		t.Cleanup(step.Discard)
 		var events []store.Event
 		for i, key := range keys {
+			if key.Zone != "" {
+				continue // its events are those of the dates of UTC
+			}
 			e := newEvent("event "+key.String(), i+1)
 			e.Site, e.Date = key.Site, key.Date
 			events = append(events, e)
@@ -49,11 +53,12 @@ func (b Backend) testSteps(t *testing.T) {
 		for i, key := range keys {
 			d := loaded[key]
 			if d == nil {
-				d = rollup.NewDay(key.Site, key.Date)
+				d = emptyDay(key)
 			}
 			foldUpTo(d, stream, i+5)
 			days = append(days, d)
 		}
+		began := time.Now()
 		conflicts, err := step.Swap(t.Context(), days)
 		check(t, err)
 		wantEqual(t, "conflicts", len(conflicts), 0)
@@ -62,12 +67,17 @@ func (b Backend) testSteps(t *testing.T) {
 		commit(t, step, stream, at(9))
 		step.Discard()
 
-		wantEqual(t, "revs", []uint64{days[0].Rev, days[1].Rev, days[2].Rev, days[3].Rev}, []uint64{2, 1, 1, 1})
+		wantNextRev(t, days[0], before.Rev, began)
+		for _, d := range days[1:] {
+			wantNextRev(t, d, 0, began)
+		}
 		wantAll := func() {
 			t.Helper()
 			for i, key := range keys {
 				wantDay(t, load(t, s, key), days[i])
-				wantEqual(t, "raw events", ids(scan(t, s, key, nil, nil)), []string{"event " + key.String()})
+				if key.Zone == "" {
+					wantEqual(t, "raw events", ids(scan(t, s, key, nil, nil)), []string{"event " + key.String()})
+				}
 			}
 			checkpoints, err := s.Checkpoints(t.Context())
 			check(t, err)
@@ -109,10 +119,13 @@ func (b Backend) testSteps(t *testing.T) {
 		notNew := newDay(keys[0], stream, 7) // rev 0, but there is one
 		gone := newDay(keys[2], stream, 7)
 		gone.Rev = 5 // and there is none
+		began := time.Now()
 		conflicts, err := step.Swap(t.Context(), []*rollup.Day{notNew, good, gone, fresh})
 		check(t, err)
 		wantSameKeys(t, conflicts, keys[0], keys[2])
-		wantEqual(t, "revs", []uint64{notNew.Rev, good.Rev, gone.Rev, fresh.Rev}, []uint64{0, 3, 5, 1})
+		wantEqual(t, "revs after the conflicts", []uint64{notNew.Rev, gone.Rev}, []uint64{0, 5})
+		wantNextRev(t, good, current.Rev, began)
+		wantNextRev(t, fresh, 0, began)
 
 		// The worker loads those again and folds what they do not have.
 		loaded, _, err := step.Load(t.Context(), conflicts)
@@ -127,7 +140,7 @@ func (b Backend) testSteps(t *testing.T) {
 		wantEqual(t, "conflicts", len(conflicts), 0)
 		commit(t, step, stream, at(7))
 		for _, d := range []*rollup.Day{again, good, anew, fresh} {
-			wantDay(t, load(t, s, store.DayKey{Site: d.Site, Date: d.Date}), d)
+			wantDay(t, load(t, s, store.KeyOf(d)), d)
 		}
 	})
 
@@ -136,7 +149,7 @@ func (b Backend) testSteps(t *testing.T) {
 		d := newDay(keys[0], stream, 3)
 		swap(t, s, d)
 		swap(t, s, d)
-		for _, rev := range []uint64{1, 3} {
+		for _, rev := range []uint64{1, d.Rev - 1, d.Rev + 1} {
 			step := begin(t, s)
 			stale := newDay(keys[0], stream, 9)
 			stale.Rev = rev
@@ -218,7 +231,7 @@ func (b Backend) testCancel(t *testing.T) {
 	noDay := func(*rollup.Day, *store.DamagedError) error { t.Error("fn was called"); return nil }
 	noEvent := func(*store.Event) error { t.Error("fn was called"); return nil }
 	changed := newDay(day, stream, 9)
-	changed.Rev = 1
+	changed.Rev = kept.Rev
 	// Of those of a step, only Insert may be the first call.
 	inStep := func(call func(store.Step) error) func() error {
 		return func() error {
@@ -232,7 +245,11 @@ func (b Backend) testCancel(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"Day":           func() error { _, err := s.Day(done, day); return err },
 		"SiteDays":      func() error { return s.SiteDays(done, site, "", "", "", noDay) },
+		"DayHeads":      func() error { _, err := s.DayHeads(done, site, "", "", ""); return err },
 		"SwapDay":       func() error { return s.SwapDay(done, changed) },
+		"Month":         func() error { _, err := s.Month(done, month); return err },
+		"PutMonth":      func() error { return s.PutMonth(done, newDay(month, stream, 9)) },
+		"DropRollups":   func() error { return s.DropRollups(done, site, "") },
 		"ScanDay":       func() error { return s.ScanDay(done, site, []string{date}, nil, nil, noEvent) },
 		"EventDates":    func() error { _, err := s.EventDates(done, site, "", ""); return err },
 		"Checkpoints":   func() error { _, err := s.Checkpoints(done); return err },

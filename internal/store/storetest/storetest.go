@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,13 @@ func Run(t *testing.T, b Backend) {
 	t.Run("Schema", b.testSchema)
 	t.Run("Events", b.testEvents)
 	t.Run("Scan", b.testScan)
+	t.Run("ScanDates", b.testScanDates)
+	t.Run("FoldZones", b.testFoldZones)
 	t.Run("Days", b.testDays)
+	t.Run("DayHeads", b.testDayHeads)
+	t.Run("Zones", b.testZones)
+	t.Run("DropRollups", b.testDropRollups)
+	t.Run("Months", b.testMonths)
 	t.Run("Damage", b.testDamage)
 	t.Run("Steps", b.testSteps)
 	t.Run("Checkpoints", b.testCheckpoints)
@@ -59,12 +66,12 @@ func Run(t *testing.T, b Backend) {
 	t.Run("Leases", b.testLeases)
 	t.Run("Cancel", b.testCancel)
 	t.Run("Sites", b.testSites)
-	t.Run("DayDates", b.testDayDates)
 	t.Run("Expire", b.testExpire)
 	t.Run("EraseUser", b.testEraseUser)
 	t.Run("EraseDays", b.testEraseDays)
 	t.Run("RemovalCancelled", b.testRemovalCancelled)
 	t.Run("RemovalStopped", b.testRemovalStopped)
+	t.Run("SiteRecords", b.testSiteRecords)
 	t.Run("Jobs", b.testJobs)
 	t.Run("Model", b.testModel)
 	if b.Atomic {
@@ -72,6 +79,7 @@ func Run(t *testing.T, b Backend) {
 	}
 	if b.Concurrent {
 		t.Run("Concurrent", b.testConcurrent)
+		t.Run("ConcurrentSiteRecords", b.testConcurrentSiteRecords)
 		t.Run("ConcurrentJobs", b.testConcurrentJobs)
 		t.Run("RemovalLive", b.testRemovalLive)
 	}
@@ -139,6 +147,9 @@ const (
 var (
 	noon = time.Date(2026, 11, 24, 12, 0, 0, 7e6, time.UTC)
 	day  = store.DayKey{Site: site, Date: date}
+	// berlin is the same date in another zone, month the month of day.
+	berlin = store.DayKey{Site: site, Zone: "Europe/Berlin", Date: date}
+	month  = store.DayKey{Site: site, Date: "2026-11"}
 )
 
 // at is the n-th position of a stream.
@@ -161,8 +172,14 @@ func newEvent(id string, n int) store.Event {
 
 // newDay makes a day with n events folded from one stream.
 func newDay(key store.DayKey, stream string, n int) *rollup.Day {
-	d := rollup.NewDay(key.Site, key.Date)
+	d := emptyDay(key)
 	foldUpTo(d, stream, n)
+	return d
+}
+
+func emptyDay(key store.DayKey) *rollup.Day {
+	d := rollup.NewDay(key.Site, key.Date)
+	d.Zone = key.Zone
 	return d
 }
 
@@ -214,11 +231,17 @@ func repeat(r store.Result, n int) []store.Result {
 	return results
 }
 
-// scan collects what ScanDay gives.
+// scan collects what ScanDay gives of one date.
 func scan(t tb, s store.Store, key store.DayKey, after, upTo rollup.Marks) []store.Event {
 	t.Helper()
+	return scanDates(t, s, key.Site, []string{key.Date}, after, upTo)
+}
+
+// scanDates collects what ScanDay gives.
+func scanDates(t tb, s store.Store, site string, dates []string, after, upTo rollup.Marks) []store.Event {
+	t.Helper()
 	var events []store.Event
-	check(t, s.ScanDay(t.Context(), key.Site, []string{key.Date}, after, upTo, func(e *store.Event) error {
+	check(t, s.ScanDay(t.Context(), site, dates, after, upTo, func(e *store.Event) error {
 		events = append(events, cloneEvent(e))
 		return nil
 	}))
@@ -247,12 +270,31 @@ func ids(events []store.Event) []string {
 	return ids
 }
 
-// swap writes a day, which must succeed and raise its rev by one.
+// swap writes a day, which must succeed and give it its next rev.
 func swap(t tb, s store.Store, d *rollup.Day) {
 	t.Helper()
-	rev := d.Rev
+	rev, began := d.Rev, time.Now()
 	check(t, s.SwapDay(t.Context(), d))
-	wantEqual(t, "rev after the write", d.Rev, rev+1)
+	wantNextRev(t, d, rev, began)
+}
+
+// wantNextRev proves that a day was written in place of one of the rev given,
+// at a time after began: its rev is one higher, or if it is new, the time.
+func wantNextRev(t tb, d *rollup.Day, rev uint64, began time.Time) {
+	t.Helper()
+	if rev > 0 {
+		wantEqual(t, "rev after the write", d.Rev, rev+1)
+	} else if d.Rev < uint64(began.UnixMilli()) || d.Rev > uint64(time.Now().UnixMilli()) {
+		t.Fatalf("rev of a new rollup is %d, which is not the time", d.Rev)
+	}
+}
+
+// passRev waits until the clock has passed a rev, as it has wherever a rollup
+// is written, erased, and written anew over a network or to a disk.
+func passRev(rev uint64) {
+	for uint64(time.Now().UnixMilli()) <= rev {
+		runtime.Gosched()
+	}
 }
 
 // load gives a day that must be there.
