@@ -189,11 +189,11 @@ func copyPart(to, from *rollup.Day, part parts) {
 	}
 }
 
-// turns lets those who want the same rollups at the same time read them one
-// after the other: the first one puts them where the others then find them.
-type turns struct {
+// turns lets those who want the same at the same time get it one after the
+// other: the first one reads it and puts it where the others then find it.
+type turns[K comparable] struct {
 	mu   sync.Mutex
-	held map[store.DayKey]*turn // protected by mu
+	held map[K]*turn // protected by mu
 }
 
 type turn struct {
@@ -203,11 +203,11 @@ type turn struct {
 	users int
 }
 
-func newTurns() *turns { return &turns{held: make(map[store.DayKey]*turn)} }
+func newTurns[K comparable]() *turns[K] { return &turns[K]{held: make(map[K]*turn)} }
 
 // take waits for the turn. Unless there is an error it must be given back by
 // the function.
-func (t *turns) take(ctx context.Context, key store.DayKey) (giveBack func(), err error) {
+func (t *turns[K]) take(ctx context.Context, key K) (giveBack func(), err error) {
 	t.mu.Lock()
 	h := t.held[key]
 	if h == nil {

@@ -19,6 +19,7 @@ type Store interface {
 	store.Events
 	store.SiteRecords
 	KeptSince(ctx context.Context, site string) (string, error)
+	Sites(ctx context.Context, after string, limit int) ([]string, error)
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
 }
 
@@ -42,6 +43,9 @@ type Options struct {
 	// CacheBytes is about how much memory decoded rollups and answers are kept
 	// in; 64 MiB by default.
 	CacheBytes int
+	// Queue, if set, is where realtime answers find what is not in the store
+	// yet. It is only read.
+	Queue Queue
 	// Now is the clock that says which day it is; time.Now by default.
 	Now func() time.Time
 }
@@ -60,7 +64,7 @@ type Report struct {
 
 	rollups *rollupCache
 	// reading lets one request after the other read the rollups of a month.
-	reading *turns
+	reading *turns[store.DayKey]
 	// answers keeps the bodies of answers by their ETags.
 	answers *lru[string, []byte]
 }
@@ -93,7 +97,7 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 		asOf:  asOf{store: st},
 
 		rollups: newRollupCache(opts.CacheBytes * 7 / 8),
-		reading: newTurns(),
+		reading: newTurns[store.DayKey](),
 		answers: newLRU[string, []byte](opts.CacheBytes / 8),
 	}
 }
