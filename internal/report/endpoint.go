@@ -36,7 +36,7 @@ type endpoint struct {
 }
 
 // endpoints are all of them. Each has a file of its own.
-var endpoints = []*endpoint{&statsEndpoint}
+var endpoints = []*endpoint{&statsEndpoint, &realtimeEndpoint}
 
 // parts gives those that the answer is made of.
 func (q *query) parts() parts {

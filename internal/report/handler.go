@@ -29,6 +29,9 @@ func (r *Report) handler(e *endpoint) web.Handler {
 		if e.table != nil && !req.URL.Query().Has("format") {
 			q.csv = acceptsCSV(req.Header.Get("Accept"))
 		}
+		if q.async {
+			return r.jobs.submitted(w, req, q)
+		}
 		ctx, cancel := context.WithTimeout(req.Context(), requestTime)
 		defer cancel()
 		o, err := r.look(ctx, q)
@@ -202,6 +205,9 @@ func (r *Report) make(ctx context.Context, q *query, o *outlook) (body []byte, l
 		answer, err := q.endpoint.run(ctx, r, q)
 		if err != nil {
 			return nil, false, err
+		}
+		if own, ok := answer.(interface{ ownAsOf() time.Time }); ok {
+			o.asOf = own.ownAsOf()
 		}
 		body, err = encode(q, answer)
 		return body, false, err

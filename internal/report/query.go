@@ -134,13 +134,14 @@ var (
 			return checkWord("format", value, []string{"json", "csv"})
 		},
 	}
+	asyncParam = flagParam("async", "answer later: the answer is 202 with the place of a job, which will have it", func(q *query) *bool { return &q.async })
 	limitParam = numberParam("limit", "the most rows", maxLimit, func(q *query) *int { return &q.limit })
 	pageParam  = numberParam("page", "which rows: page 2 begins behind the first limit rows", maxPage, func(q *query) *int { return &q.page })
 
 	// spanParams choose a period, commonParams are those of every question
 	// about a period of one site.
 	spanParams   = []parameter{dateParam, fromParam, toParam, periodParam}
-	commonParams = slices.Concat([]parameter{siteParam}, spanParams, []parameter{compareParam, filterParam, formatParam})
+	commonParams = slices.Concat([]parameter{siteParam}, spanParams, []parameter{compareParam, filterParam, formatParam, asyncParam})
 )
 
 var allowedSite = fmt.Sprintf("1 to %d letters, digits and . _ : -", event.MaxSite)

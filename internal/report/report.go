@@ -18,6 +18,7 @@ type Store interface {
 	store.Days
 	store.Events
 	store.SiteRecords
+	store.Jobs
 	KeptSince(ctx context.Context, site string) (string, error)
 	Sites(ctx context.Context, after string, limit int) ([]string, error)
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
@@ -54,13 +55,15 @@ type Options struct {
 const settingsAge = time.Second
 
 // Report is the role that answers queries. It is safe for concurrent use, and
-// leaves nothing running behind the requests that it serves.
+// but for jobs leaves nothing running behind the requests that it serves.
 type Report struct {
 	store Store
 	opts  Options
 	sites *site.Directory
 	scans *scans
-	asOf  asOf
+	asOf  *asOf
+	live  *live
+	jobs  *jobs
 
 	rollups *rollupCache
 	// reading lets one request after the other read the rollups of a month.
@@ -89,24 +92,36 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = 64 << 20
 	}
-	return &Report{
+	r := &Report{
 		store: st,
 		opts:  opts,
 		sites: site.NewDirectory(st, settingsAge),
 		scans: newScans(st, opts, log),
-		asOf:  asOf{store: st},
+		asOf:  &asOf{store: st},
+		live:  newLive(st, opts, log),
 
 		rollups: newRollupCache(opts.CacheBytes * 7 / 8),
 		reading: newTurns[store.DayKey](),
 		answers: newLRU[string, []byte](opts.CacheBytes / 8),
 	}
+	r.jobs = newJobs(r, log)
+	return r
 }
+
+// Start begins to answer questions with async=true, in the background. All
+// others are answered without it.
+func (r *Report) Start() error { return r.jobs.Start() }
+
+// Stop breaks off what Start began, and returns when it has ended or ctx has.
+// It may be called at any time, and again.
+func (r *Report) Stop(ctx context.Context) error { return r.jobs.Stop(ctx) }
 
 // Register adds the role's paths to a router.
 func (r *Report) Register(rt *web.Router) {
 	for _, e := range endpoints {
 		rt.Handle(e.path, web.Methods{http.MethodGet: r.handler(e)})
 	}
+	rt.Handle(jobsPath+"{id}", web.Methods{http.MethodGet: r.jobs.show})
 }
 
 // RawScans tells of the raw scans so far.

@@ -26,8 +26,9 @@ const compactEvery = 10_000
 
 var scanLimits = rollup.Limits{Keys: 10_000, Bytes: 8 << 20}
 
-// scans count days from their raw events, each day once for all requests that
-// want it at the same time, and only so many days at once.
+// scans read raw events: to count days without a rollup, and to answer what
+// no rollup can. Each question is read for once for all requests that ask it
+// at the same time, and only so many at once.
 type scans struct {
 	store Store
 	opts  Options
@@ -37,101 +38,106 @@ type scans struct {
 
 	started                         atomic.Uint64
 	tooMany, tooManyEvents, tooLong atomic.Uint64 // those refused
+	// read counts the raw events that scans of spans have read, expected what
+	// they had to read as far as rollups tell.
+	read, expected atomic.Uint64
 
 	mu      sync.Mutex
-	running map[store.DayKey]*scan // protected by mu
+	running map[string]*scan // by question; protected by mu
 }
 
-// scan is the count of one day under way. It ends early when nobody waits for
-// it any more.
+// scan is one under way. It ends early when nobody waits for it any more.
 type scan struct {
 	waiting int // protected by scans.mu
 	cancel  context.CancelFunc
-	// done is closed when day and err are set.
-	done chan struct{}
-	day  *rollup.Day
-	err  error
+	// done is closed when result and err are set.
+	done   chan struct{}
+	result any
+	err    error
 }
 
 func newScans(st Store, opts Options, log *slog.Logger) *scans {
 	return &scans{
 		store: st, opts: opts, log: log,
 		slots:   make(chan struct{}, opts.RawScans),
-		running: make(map[store.DayKey]*scan),
+		running: make(map[string]*scan),
 	}
 }
 
-// day counts a day from its raw events. Others may get the same Day, so that
-// it may only be merged from. damage tells what is wrong with its rollup; nil
-// is that there is none.
-func (s *scans) day(ctx context.Context, key store.DayKey, damage *store.DamagedError) (*rollup.Day, error) {
+// shared gives what work gives, which is done once for all who ask the same
+// question at the same time: the result must not be changed.
+func shared[T any](ctx context.Context, s *scans, question string, work func(context.Context) (T, error)) (T, error) {
 	s.mu.Lock()
-	sc := s.running[key]
+	sc := s.running[question]
 	if sc == nil {
 		sc = &scan{done: make(chan struct{})}
-		s.running[key] = sc
+		s.running[question] = sc
 		// The scan is for everyone who waits for it, not for the first alone.
-		shared, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		all, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		sc.cancel = cancel
-		go s.run(shared, key, damage, sc)
+		go s.run(question, sc, func() (any, error) { return work(all) })
 	}
 	sc.waiting++
 	s.mu.Unlock()
 
+	var none T
 	select {
 	case <-sc.done:
-		return sc.day, sc.err
+		if sc.err != nil {
+			return none, sc.err
+		}
+		return sc.result.(T), nil
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
 	sc.waiting--
 	last := sc.waiting == 0
-	if last && s.running[key] == sc {
-		delete(s.running, key)
+	if last && s.running[question] == sc {
+		delete(s.running, question)
 	}
 	s.mu.Unlock()
 	if last {
 		sc.cancel()
 		<-sc.done // nothing may read the store behind the last request
 	}
-	return nil, ctx.Err()
+	return none, ctx.Err()
 }
 
-// run counts the day and hands it to those who wait.
-func (s *scans) run(ctx context.Context, key store.DayKey, damage *store.DamagedError, sc *scan) {
+// run does the work and hands its result to those who wait.
+func (s *scans) run(question string, sc *scan, work func() (any, error)) {
 	defer func() {
 		if p := recover(); p != nil {
-			sc.err = fmt.Errorf("counting the raw events of %s panicked: %v\n%s", key, p, debug.Stack())
+			sc.err = fmt.Errorf("reading the raw events for %s panicked: %v\n%s", question, p, debug.Stack())
 		}
 		s.mu.Lock()
-		if s.running[key] == sc {
-			delete(s.running, key)
+		if s.running[question] == sc {
+			delete(s.running, question)
 		}
 		s.mu.Unlock()
 		sc.cancel()
 		close(sc.done)
 	}()
-	sc.day, sc.err = s.count(ctx, key, damage)
+	sc.result, sc.err = work()
 }
 
-// count waits for a slot and folds the raw events of the day. A day that it
-// cannot count is handed over to be repaired, so that nobody has to wait for
-// it long.
-func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.DamagedError) (*rollup.Day, error) {
+// errBusy says that as many scans are reading as may at once.
+var errBusy = errors.New("too many raw scans")
+
+// bound waits for a slot and calls read with the time that a scan may take. It
+// gives errBusy, or what read gives; past the time that is
+// context.DeadlineExceeded.
+func (s *scans) bound(ctx context.Context, read func(context.Context) error) error {
 	wait := time.NewTimer(slotWait)
 	defer wait.Stop()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	case <-wait.C:
 		s.tooMany.Add(1)
-		s.opts.Repair(key)
-		return nil, refused(key, 2*time.Second, nil,
-			"and %d other days are being counted from their raw events, which is the most at once; try again soon", s.opts.RawScans)
+		return errBusy
 	}
-
 	s.started.Add(1)
 	if s.opts.Scanned != nil {
 		begun := time.Now()
@@ -139,18 +145,43 @@ func (s *scans) count(ctx context.Context, key store.DayKey, damage *store.Damag
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.RawScanTime)
 	defer cancel()
-	day := rollup.NewDay(key.Site, key.Date)
-	events := bounded{Events: s.store, day: day, most: s.opts.RawScanEvents}
-	// The time zone decides only the hours, which no answer has.
-	err := store.FoldDay(ctx, events, day, nil, time.UTC)
+	err := read(ctx)
 	switch {
 	case errors.Is(err, errTooMany):
 		s.tooManyEvents.Add(1)
+	case errors.Is(err, context.DeadlineExceeded):
+		s.tooLong.Add(1)
+	}
+	return err
+}
+
+// day counts a day from its raw events, whose dates may be in the zones. Others
+// may get the same Day, so that it may only be merged from. damage tells what
+// is wrong with its rollup; nil is that there is none.
+func (s *scans) day(ctx context.Context, key store.DayKey, zones []string, damage *store.DamagedError) (*rollup.Day, error) {
+	return shared(ctx, s, key.String(), func(ctx context.Context) (*rollup.Day, error) {
+		return s.count(ctx, key, zones, damage)
+	})
+}
+
+// count folds the raw events of a day. A day that it cannot count is handed
+// over to be repaired, so that nobody has to wait for it long.
+func (s *scans) count(ctx context.Context, key store.DayKey, zones []string, damage *store.DamagedError) (*rollup.Day, error) {
+	day := rollup.NewDay(key.Site, key.Date)
+	day.Zone = key.Zone
+	err := s.bound(ctx, func(ctx context.Context) error {
+		return store.FoldDay(ctx, bounded{Events: s.store, day: day, most: s.opts.RawScanEvents}, day, zones, nil)
+	})
+	switch {
+	case errors.Is(err, errBusy):
+		s.opts.Repair(key)
+		return nil, refused(key, 2*time.Second, nil,
+			"and %d other scans of raw events are under way, which is the most at once; try again soon", s.opts.RawScans)
+	case errors.Is(err, errTooMany):
 		s.opts.Repair(key)
 		return nil, refused(key, time.Minute, nil,
 			"and more than %d raw events, too many to count for an answer; `daybook rebuild` restores the rollup", s.opts.RawScanEvents)
 	case errors.Is(err, context.DeadlineExceeded):
-		s.tooLong.Add(1)
 		s.opts.Repair(key)
 		return nil, refused(key, time.Minute, err,
 			"and its raw events could not be counted within %s; `daybook rebuild` restores the rollup", s.opts.RawScanTime)
@@ -184,7 +215,7 @@ func (s *scans) stats() ScanStats {
 // none of these: its events are beyond the checkpoints.
 func (s *scans) warn(ctx context.Context, day *rollup.Day, damage *store.DamagedError) error {
 	log := s.log.With("site", day.Site, "date", day.Date)
-	key := store.DayKey{Site: day.Site, Date: day.Date}
+	key := store.KeyOf(day)
 	if damage != nil {
 		s.opts.Repair(key)
 		log.Warn("rollup is damaged, its raw events are counted instead; `daybook rebuild` restores it", "damage", damage.Err)
@@ -217,8 +248,8 @@ func refused(key store.DayKey, retry time.Duration, cause error, format string, 
 
 var errTooMany = errors.New("too many raw events")
 
-// bounded are the events of a store as one scan may read them: not too many,
-// and the day that they are folded into is compacted on the way.
+// bounded are the events of a store as the count of one day may read them: not
+// too many, and the day is compacted on the way.
 type bounded struct {
 	store.Events
 	day  *rollup.Day
@@ -226,9 +257,9 @@ type bounded struct {
 }
 
 // ScanDay is part of store.Events.
-func (b bounded) ScanDay(ctx context.Context, key store.DayKey, after, upTo rollup.Marks, fn func(*store.Event) error) error {
+func (b bounded) ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*store.Event) error) error {
 	n := 0
-	return b.Events.ScanDay(ctx, key, after, upTo, func(e *store.Event) error {
+	return b.Events.ScanDay(ctx, site, dates, after, upTo, func(e *store.Event) error {
 		if n == b.most {
 			return errTooMany
 		}
