@@ -36,7 +36,9 @@ type endpoint struct {
 }
 
 // endpoints are all of them. Each has a file of its own.
-var endpoints = []*endpoint{&statsEndpoint, &realtimeEndpoint}
+var endpoints = []*endpoint{
+	&statsEndpoint, &timeseriesEndpoint, &breakdownEndpoint, &usersEndpoint, &visitsEndpoint, &sitesEndpoint, &realtimeEndpoint,
+}
 
 // parts gives those that the answer is made of.
 func (q *query) parts() parts {

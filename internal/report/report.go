@@ -59,6 +59,7 @@ const settingsAge = time.Second
 type Report struct {
 	store Store
 	opts  Options
+	log   *slog.Logger
 	sites *site.Directory
 	scans *scans
 	asOf  *asOf
@@ -95,6 +96,7 @@ func New(st Store, opts Options, log *slog.Logger) *Report {
 	r := &Report{
 		store: st,
 		opts:  opts,
+		log:   log,
 		sites: site.NewDirectory(st, settingsAge),
 		scans: newScans(st, opts, log),
 		asOf:  &asOf{store: st},
@@ -121,6 +123,7 @@ func (r *Report) Register(rt *web.Router) {
 	for _, e := range endpoints {
 		rt.Handle(e.path, web.Methods{http.MethodGet: r.handler(e)})
 	}
+	rt.Handle(batchPath, web.Methods{http.MethodPost: r.batch})
 	rt.Handle(jobsPath+"{id}", web.Methods{http.MethodGet: r.jobs.show})
 }
 

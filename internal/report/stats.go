@@ -7,57 +7,89 @@ import (
 )
 
 var statsEndpoint = endpoint{
-	path:   "/stats",
-	params: slices.Concat(commonParams, []parameter{limitParam}),
-	parts:  func(*query) parts { return tablePart(rollup.Path) },
-	months: true,
-	answer: func(q *query, now, _ *period) (any, error) { return stats(q, now), nil },
+	path:    "/stats",
+	summary: "The headline numbers and the top paths of a period.",
+	sample:  Stats{},
+	params:  slices.Concat(commonParams, []parameter{limitParam}),
+	parts:   func(*query) parts { return tablePart(rollup.Path) },
+	months:  true,
+	answer: func(q *query, now, before *period) (any, error) {
+		answer := &Stats{StatsNumbers: statsNumbers(q, now)}
+		if before != nil {
+			compare := statsNumbers(q, before)
+			answer.Compare = &compare
+			answer.Change = &StatsChange{
+				TotalViews:  change(float64(answer.TotalViews), float64(compare.TotalViews)),
+				UniqueUsers: change(float64(answer.UniqueUsers), float64(compare.UniqueUsers)),
+				TotalEvents: change(float64(answer.TotalEvents), float64(compare.TotalEvents)),
+			}
+		}
+		return answer, nil
+	},
+	table: func(answer any) [][]string {
+		a := answer.(*Stats)
+		rows := [][]string{
+			{"from", "to", "total_events", "total_views", "unique_users"},
+			a.row(),
+		}
+		if a.Compare != nil {
+			rows = append(rows, a.Compare.row())
+		}
+		return rows
+	},
 }
 
-// Stats is the answer of GET /stats; docs/api-report.md has the meaning of its
-// fields.
+// Stats is the answer of GET /stats.
 type Stats struct {
-	Site          string      `json:"site_id"`
-	Date          string      `json:"date,omitempty"`
-	From          string      `json:"from,omitempty"`
-	To            string      `json:"to,omitempty"`
-	TotalViews    uint64      `json:"total_views"`
-	UniqueUsers   uint64      `json:"unique_users"`
-	TopPaths      []PathViews `json:"top_paths"`
-	TotalEvents   uint64      `json:"total_events"`
-	TopPathsExact bool        `json:"top_paths_exact"`
-	Source        string      `json:"source"`
-	// AsOf is nil when the store has no checkpoint yet.
-	AsOf *string `json:"as_of"`
+	StatsNumbers
+	Compare *StatsNumbers `json:"compare,omitempty" doc:"the same of the other period, where one is compared"`
+	Change  *StatsChange  `json:"change,omitempty" doc:"how much more it is than in the other period, as a share of that: 0.25 is a quarter more; null where the other number is 0"`
+	AsOf    *string       `json:"as_of" doc:"every event that was accepted before this time is in the numbers; later ones may be. UTC; null before the first events were counted"`
+}
+
+// StatsNumbers are the numbers of Stats for one period.
+type StatsNumbers struct {
+	about
+	TotalViews    uint64      `json:"total_views" doc:"events of type page_view; exact"`
+	UniqueUsers   uint64      `json:"unique_users" doc:"distinct users over the whole period: who came on three days counts once; an estimate, see Users"`
+	TopPaths      []PathViews `json:"top_paths" doc:"the paths with the most views, most first; equal ones by name"`
+	TotalEvents   uint64      `json:"total_events" doc:"events of all types; exact"`
+	TopPathsExact bool        `json:"top_paths_exact" doc:"true: these are the most viewed paths, with their exact counts. false: there were more paths than are kept, see Exactness"`
+	origin
 }
 
 // PathViews is one row of the top paths.
 type PathViews struct {
-	Path  string `json:"path"`
-	Views uint64 `json:"views"`
-	// ViewsError is how far Views may be too high.
-	ViewsError uint64 `json:"views_error,omitempty"`
+	Path       string `json:"path" doc:"the path"`
+	Views      uint64 `json:"views" doc:"its views"`
+	ViewsError uint64 `json:"views_error,omitempty" doc:"only where views may be too high: the true number lies between views - views_error and views"`
 }
 
-func stats(q *query, now *period) *Stats {
-	total := now.sum()
-	answer := &Stats{
-		Site:        q.site,
+// StatsChange tells how the numbers of Stats have changed.
+type StatsChange struct {
+	TotalViews  *float64 `json:"total_views"`
+	UniqueUsers *float64 `json:"unique_users"`
+	TotalEvents *float64 `json:"total_events"`
+}
+
+func statsNumbers(q *query, p *period) StatsNumbers {
+	total := p.sum()
+	n := StatsNumbers{
+		about:       aboutOf(q, p),
+		origin:      originOf(p),
 		TotalViews:  total.Views,
 		UniqueUsers: total.Users.Estimate(),
 		TopPaths:    []PathViews{},
 		TotalEvents: total.Events,
-		Source:      now.source,
-	}
-	if now.span.date {
-		answer.Date = now.span.from
-	} else {
-		answer.From, answer.To = now.span.from, now.span.to
 	}
 	top, exact := total.Tables[rollup.Path].Top(q.limit)
-	answer.TopPathsExact = exact
+	n.TopPathsExact = exact
 	for _, row := range top {
-		answer.TopPaths = append(answer.TopPaths, PathViews{Path: row.Key, Views: row.N, ViewsError: row.Err})
+		n.TopPaths = append(n.TopPaths, PathViews{Path: row.Key, Views: row.N, ViewsError: row.Err})
 	}
-	return answer
+	return n
+}
+
+func (n *StatsNumbers) row() []string {
+	return n.cells(n.TotalEvents, n.TotalViews, n.UniqueUsers)
 }

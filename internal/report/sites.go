@@ -1,0 +1,99 @@
+package report
+
+import (
+	"context"
+	"fmt"
+	"slices"
+)
+
+// maxSites is the most sites of one answer: each has its own days to be read.
+const maxSites = 100
+
+var sitesEndpoint = endpoint{
+	path:    "/stats/sites",
+	summary: "The totals of all sites in a period, which is of each site's own time zone, in the order of their names.",
+	sample:  Sites{},
+	params: slices.Concat(spanParams, []parameter{
+		formatParam,
+		numberParam("limit", fmt.Sprintf("the most sites; %d without it", defaultLimit), maxSites, func(q *query) *int { return &q.limit }),
+		pageParam,
+	}),
+	months: true,
+	run:    func(ctx context.Context, r *Report, q *query) (any, error) { return r.allSites(ctx, q) },
+	table: func(answer any) [][]string {
+		rows := [][]string{{"site_id", "from", "to", "timezone", "events", "views", "users", "users_error"}}
+		for _, s := range answer.(*Sites).Sites {
+			row := append([]string{s.Site}, s.cells(s.Timezone, s.Events, s.Views, s.Users, s.UsersError)...)
+			rows = append(rows, row)
+		}
+		return rows
+	},
+}
+
+// Sites is the answer of GET /stats/sites.
+type Sites struct {
+	Sites []SiteTotals `json:"sites" doc:"the sites of the page, by name"`
+	More  bool         `json:"more" doc:"true: there are sites on the next page"`
+	AsOf  *string      `json:"as_of" doc:"as_of"`
+}
+
+// SiteTotals is one site in Sites.
+type SiteTotals struct {
+	about
+	Events     uint64  `json:"events" doc:"events of all types; exact"`
+	Views      uint64  `json:"views" doc:"events of type page_view; exact"`
+	Users      uint64  `json:"users" doc:"distinct users over the whole period; an estimate"`
+	UsersError float64 `json:"users_error" doc:"the standard error of users, in users"`
+	origin
+}
+
+// allSites gives the totals of the sites of a page.
+func (r *Report) allSites(ctx context.Context, q *query) (*Sites, error) {
+	names, more, err := r.siteNames(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	answer := &Sites{Sites: []SiteTotals{}, More: more}
+	for _, name := range names {
+		one := *q
+		one.site = name
+		if err := r.resolve(ctx, &one); err != nil {
+			return nil, err
+		}
+		heads, err := r.heads(ctx, &one, one.span)
+		if err != nil {
+			return nil, err
+		}
+		p, err := r.read(ctx, &one, one.span, heads)
+		if err != nil {
+			return nil, err
+		}
+		users := p.sum().Users.Estimate()
+		answer.Sites = append(answer.Sites, SiteTotals{
+			about:  aboutOf(&one, p),
+			Events: p.sum().Events, Views: p.sum().Views,
+			Users: users, UsersError: usersError(users),
+			origin: originOf(p),
+		})
+	}
+	return answer, nil
+}
+
+// siteNames lists the sites of a page, and tells whether there are more.
+func (r *Report) siteNames(ctx context.Context, q *query) (names []string, more bool, err error) {
+	const step = 1000
+	after, skip := "", (q.page-1)*q.limit
+	for skip > 0 {
+		skipped, err := r.store.Sites(ctx, after, min(skip, step))
+		if err != nil || len(skipped) == 0 {
+			return nil, false, err
+		}
+		after = skipped[len(skipped)-1]
+		skip -= len(skipped)
+	}
+	names, err = r.store.Sites(ctx, after, q.limit+1)
+	if err != nil || len(names) <= q.limit {
+		return names, false, err
+	}
+	return names[:q.limit], true, nil
+}
