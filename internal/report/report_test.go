@@ -168,7 +168,7 @@ func TestAnswers(t *testing.T) {
 	ctx := t.Context()
 
 	want(t, get(ctx, h, "site_id=a&date=2026-11-01"), 200,
-		`{"site_id":"a","date":"2026-11-01","total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"top_paths_exact":true,"source":"rollup","as_of":null}`)
+		`{"site_id":"a","date":"2026-11-01","total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"top_paths_exact":true,"source":"rollup","timezone":"UTC","as_of":null}`)
 
 	events := []store.Event{
 		newEvent("a", "2026-11-01", "/x", "u1", 0),
@@ -182,7 +182,7 @@ func TestAnswers(t *testing.T) {
 	st.put(t, events)
 	h = serve(st, report.Options{}, quiet)
 
-	const rest = `"source":"rollup","as_of":"2026-11-24T10:00:00.005Z"}`
+	const rest = `"source":"rollup","timezone":"UTC","as_of":"2026-11-24T10:00:00.005Z"}`
 	all := `"total_views":4,"unique_users":3,"top_paths":[{"path":"/x","views":2},{"path":"/y\u003c\u0026\u003e","views":1},{"path":"/z","views":1}],"total_events":5,"top_paths_exact":true,` + rest
 	one := `"total_views":3,"unique_users":2,"top_paths":[{"path":"/x","views":2},{"path":"/y\u003c\u0026\u003e","views":1}],"total_events":3,"top_paths_exact":true,` + rest
 	none := `"total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"top_paths_exact":true,` + rest
@@ -359,7 +359,8 @@ func TestAnswersAreRight(t *testing.T) {
 
 // bruteForce counts the events from <= date <= to.
 func bruteForce(st *brokenStore, site, from, to string, limit int, events []store.Event) *report.Stats {
-	s := &report.Stats{Site: site, TopPaths: []report.PathViews{}, TopPathsExact: true}
+	s := new(report.Stats)
+	s.Site, s.TopPaths, s.TopPathsExact = site, []report.PathViews{}, true
 	users, views := map[string]bool{}, map[string]uint64{}
 	whole, broken := 0, 0
 	for _, e := range events {
@@ -399,12 +400,12 @@ func bruteForce(st *brokenStore, site, from, to string, limit int, events []stor
 	return s
 }
 
-// compare leaves the dates and as_of to TestAnswers.
+// compare leaves the dates, the zone and as_of to TestAnswers.
 func compare(t rapid.TB, got, want *report.Stats) {
 	t.Helper()
 	a, b := *got, *want
 	for _, s := range []*report.Stats{&a, &b} {
-		s.Date, s.From, s.To, s.AsOf = "", "", "", nil
+		s.Date, s.From, s.To, s.Timezone, s.AsOf = "", "", "", "", nil
 	}
 	if fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
 		t.Fatalf("answer is %+v\nwant %+v", a, b)
