@@ -59,7 +59,7 @@ func (s *Store) apply(ctx context.Context, m migrations.Migration) error {
 			return fmt.Errorf("command %d: %w", i+1, err)
 		}
 		// A database command does not take the client's write concern.
-		command = append(command, bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}}})
+		command = append(command, bson.E{Key: "writeConcern", Value: bson.D{{Key: "w", Value: "majority"}, {Key: "j", Value: true}}})
 		// An index that is to be dropped and is not there any more was dropped by
 		// an earlier try or by another process.
 		var server mongo.ServerError

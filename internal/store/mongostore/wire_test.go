@@ -45,6 +45,8 @@ func TestCommands(t *testing.T) {
 	day := rollup.NewDay("a", "2026-11-24")
 	key := store.DayKey{Site: "a", Date: "2026-11-24"}
 	job := &store.Job{ID: "job"}
+	month := rollup.NewDay("a", "2026-11")
+	record := &store.SiteRecord{Site: "a"}
 	step := s.Begin()
 	defer step.Discard()
 	for _, err := range []error{
@@ -74,6 +76,15 @@ func TestCommands(t *testing.T) {
 		second(s.Job(ctx, "job")),
 		second(s.Jobs(ctx, "", 10)),
 		s.DropJob(ctx, "job"),
+		second(s.DayHeads(ctx, "a", "", "", "")),
+		s.PutMonth(ctx, month),
+		second(s.Month(ctx, store.KeyOf(month))),
+		s.DropRollups(ctx, "a", ""),
+		s.SwapSiteRecord(ctx, record),
+		s.SwapSiteRecord(ctx, record),
+		second(s.SiteRecords(ctx, []string{"a"})),
+		second(s.SiteRecordsAfter(ctx, "", 10)),
+		s.DropSiteRecord(ctx, store.SiteRecord{Site: "a", Rev: 2}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -81,8 +92,9 @@ func TestCommands(t *testing.T) {
 	}
 
 	for name, want := range map[string]string{
-		"createIndexes": `"writeConcern":{"w":"majority"}`,
+		"createIndexes": `"writeConcern":{"w":"majority","j":true}`,
 		"insert":        `"writeConcern":{"w":"majority","j":true}`,
+		"dropIndexes":   `"writeConcern":{"w":"majority","j":true}`,
 		"update":        `"writeConcern":{"w":"majority","j":true}`,
 		"delete":        `"writeConcern":{"w":"majority","j":true}`,
 		"find":          `"readConcern":{"level":"majority"}`,
@@ -153,6 +165,14 @@ func TestOutage(t *testing.T) {
 		second(s.Jobs(t.Context(), "", 10)),
 		s.SwapJob(t.Context(), &store.Job{ID: "job"}),
 		s.DropJob(t.Context(), "job"),
+		second(s.DayHeads(t.Context(), "a", "", "", "")),
+		second(s.Month(t.Context(), dayKey(day))),
+		s.PutMonth(t.Context(), day),
+		s.DropRollups(t.Context(), "a", ""),
+		second(s.SiteRecords(t.Context(), []string{"a"})),
+		second(s.SiteRecordsAfter(t.Context(), "", 10)),
+		s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a"}),
+		s.DropSiteRecord(t.Context(), store.SiteRecord{Site: "a", Rev: 1}),
 	} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("error is %v, want ErrUnavailable", err)

@@ -143,10 +143,12 @@ func TestRemovalPowerCut(t *testing.T) {
 }
 
 // TestRecordsAreDurable proves that a power cut takes back neither KeptSince,
-// even where nothing was removed, nor what was done to a job.
+// even where nothing was removed, nor what was done to a job, a month or the
+// record of a site.
 func TestRecordsAreDurable(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	s := open(t, "store", Options{FS: fs})
+	month := store.DayKey{Site: "a", Zone: "Asia/Tokyo", Date: "2026-11"}
 	for _, c := range []struct {
 		name  string
 		write func() error
@@ -155,6 +157,10 @@ func TestRecordsAreDurable(t *testing.T) {
 		{"Expire", func() error { _, err := s.Expire(t.Context(), "a", "2026-11-24"); return err }, "2026-11-24 []"},
 		{"SwapJob", func() error { return s.SwapJob(t.Context(), &store.Job{ID: "job", Body: []byte("!")}) }, "2026-11-24 [{job 1 [33]}]"},
 		{"DropJob", func() error { return s.DropJob(t.Context(), "job") }, "2026-11-24 []"},
+		{"SwapSiteRecord", func() error { return s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a"}) }, "2026-11-24 [] record of rev 1"},
+		{"PutMonth", func() error { return s.PutMonth(t.Context(), newDay(month)) }, "2026-11-24 [] record of rev 1, month"},
+		{"DropSiteRecord", func() error { return s.DropSiteRecord(t.Context(), store.SiteRecord{Site: "a", Rev: 1}) }, "2026-11-24 [], month"},
+		{"DropRollups", func() error { return s.DropRollups(t.Context(), "a", month.Zone) }, "2026-11-24 []"},
 	} {
 		check(t, c.write())
 		after := open(t, "store", Options{FS: fs.CrashClone(vfs.CrashCloneCfg{})})
@@ -162,7 +168,16 @@ func TestRecordsAreDurable(t *testing.T) {
 		check(t, err)
 		jobs, err := after.Jobs(t.Context(), "", 10)
 		check(t, err)
-		if got := fmt.Sprint(kept, " ", jobs); got != c.want {
+		records, err := after.SiteRecords(t.Context(), []string{"a"})
+		check(t, err)
+		got := fmt.Sprint(kept, " ", jobs)
+		if record, ok := records["a"]; ok {
+			got += fmt.Sprint(" record of rev ", record.Rev)
+		}
+		if _, err := after.Month(t.Context(), month); err == nil {
+			got += ", month"
+		}
+		if got != c.want {
 			t.Errorf("after %s and a power cut: got %s, want %s", c.name, got, c.want)
 		}
 		check(t, after.Close())
