@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -97,7 +98,13 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 	if stored != nil {
 		target = target.Join(stored.Marks)
 	}
-	if err := store.FoldDay(ctx, st, fresh, nil, target); err != nil {
+	// The zones are read after the checkpoints: what is at or below those was
+	// dated in one of them.
+	zones, err := zonesOf(ctx, st, key.Site)
+	if err != nil {
+		return nil, fmt.Errorf("check %s: %w", key, err)
+	}
+	if err := store.FoldDay(ctx, st, fresh, zones, target); err != nil {
 		return nil, fmt.Errorf("check %s: fold raw events: %w", key, err)
 	}
 	// Which raw events are kept is read after them: what takes some away
@@ -109,7 +116,7 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 
 	c := &Check{Key: key, Stored: stored, Damage: damage, True: fresh, rev: rev}
 	switch {
-	case !whole(key, zones, kept):
+	case !site.Whole(key, zones, kept):
 		c.State = Partial
 	case damage != nil:
 		c.State = Damaged

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -71,7 +72,7 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("check %s: %w", key, err)
 		}
-		if !whole(key, zones, kept) || stored.Events == count.events && stored.Views == count.views {
+		if !site.Whole(key, zones, kept) || stored.Events == count.events && stored.Views == count.views {
 			return true, nil
 		}
 		_, now, _, err := load(ctx, t.store, key)
@@ -88,7 +89,7 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 
 // add counts the raw events beyond the marks and up to the target.
 func (c *tally) add(ctx context.Context, events store.Events, key store.DayKey, zones []string, target rollup.Marks) error {
-	return eachEvent(ctx, events, key, zones, c.marks.Join(nil), target, func(e *store.Event) error {
+	return site.EachEvent(ctx, events, key, zones, c.marks.Join(nil), target, func(e *store.Event) error {
 		c.marks.Advance(e.Stream, e.Position)
 		c.events++
 		if e.Type() == rollup.PageView {

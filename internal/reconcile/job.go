@@ -25,6 +25,8 @@ type Spec struct {
 	// Sample, if positive, is about how many of the days to do, drawn by
 	// chance; 0 is all.
 	Sample int `json:"sample,omitempty"`
+	// Timezone is the zone that the site is to get, of a job that changes it.
+	Timezone *string `json:"timezone,omitempty"`
 }
 
 // JobState tells where a job is in its life.
@@ -76,6 +78,12 @@ type Job struct {
 	// raw events are not all kept, Unreadable those with errors.
 	Partial    int `json:"partial"`
 	Unreadable int `json:"unreadable"`
+	// TakenOver counts the days that a change of the time zone has taken over
+	// from the old zone as they were, because their raw events are not all
+	// kept.
+	TakenOver int `json:"taken_over,omitempty"`
+	// Months counts the rollups of months that were made.
+	Months int `json:"months,omitempty"`
 	// Findings tell of the first maxFindings of the days that were not right,
 	// or could not be read.
 	Findings []Finding `json:"findings,omitempty"`
@@ -103,6 +111,8 @@ const (
 	// them erased.
 	KindRetention = "retention"
 	KindErasure   = "erasure"
+	// KindTimezone changes the time zone of a site.
+	KindTimezone = "timezone"
 )
 
 const (

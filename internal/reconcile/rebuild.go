@@ -44,7 +44,7 @@ type Options struct {
 // counts could get lost. After another error the outcome may be unknown;
 // running it again is always right.
 func RebuildDay(ctx context.Context, st Store, key store.DayKey, opts Options) (*Check, bool, error) {
-	fresh := rollup.NewDay(key.Site, key.Date)
+	fresh := newDay(key)
 	for {
 		check, err := examine(ctx, st, key, fresh)
 		if err != nil {
@@ -93,13 +93,14 @@ func (o *Options) verdict(c *Check) (replace bool, err error) {
 	return true, nil
 }
 
-// overflowed tells whether some counts of a rollup's tables are not exact.
+// overflowed tells whether some counts of a rollup's tables, or the users of
+// their first rows, are less exact than a rebuild makes them.
 func overflowed(day *rollup.Day) bool {
 	if day == nil {
 		return false
 	}
 	for i := range day.Tables {
-		if !day.Tables[i].RowsExact() {
+		if t := &day.Tables[i]; !t.RowsExact() || !t.UsersExact() {
 			return true
 		}
 	}

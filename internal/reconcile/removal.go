@@ -14,8 +14,13 @@ import (
 // a kind of its own that says so, and is not at work before it has seen that
 // there is no other such record.
 
-// ErrBusy says that raw events are being removed by somebody else.
-var ErrBusy = errors.New("raw events are being removed already")
+// ErrBusy says that another job is at work, beside which this one cannot be.
+var ErrBusy = errors.New("another job must end first")
+
+func busyWith(other *Job) error {
+	return fmt.Errorf("%w: job %s, by %s; try again when it has ended (one that was killed counts as ended after %s)",
+		ErrBusy, other.ID, other.By, StaleAfter)
+}
 
 // Work is what a job other than a rebuild does to record how far it is.
 type Work struct{ run *run }
@@ -44,11 +49,12 @@ func (r *Runner) Alone(ctx context.Context, kind string, what Range, by string, 
 // alone does the work of a job that there is a record of. When two begin at
 // once both may see the other and leave it.
 func (r *Runner) alone(ctx context.Context, job *Job, do func(context.Context, *Work) error) error {
-	others, err := r.AtWork(ctx, KindRetention, KindErasure)
+	// A change of a zone takes days over of which raw events are gone, and
+	// builds others of those that are there: neither may change meanwhile.
+	others, err := r.AtWork(ctx, KindRetention, KindErasure, KindTimezone)
 	others = slices.DeleteFunc(others, func(other *Job) bool { return other.ID == job.ID })
 	if err == nil && len(others) > 0 {
-		err = fmt.Errorf("%w: job %s, by %s; try again when it has ended (one that was killed counts as ended after %s)",
-			ErrBusy, others[0].ID, others[0].By, StaleAfter)
+		err = busyWith(others[0])
 	}
 	if err != nil {
 		return errors.Join(err, r.store.DropJob(context.WithoutCancel(ctx), job.ID))

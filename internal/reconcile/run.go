@@ -18,7 +18,7 @@ import (
 // JobStore is what jobs need of the store.
 type JobStore interface {
 	Store
-	dayLister
+	Lister
 	store.Jobs
 }
 
@@ -119,7 +119,12 @@ func (r *Runner) resume(ctx context.Context, id string, older time.Time) (*Job, 
 func (r *Runner) Run(ctx context.Context, job *Job, parallel int, progress func(*Job)) error {
 	run := r.start(job, progress)
 	return run.end(ctx, run.alive(ctx, func(ctx context.Context) error {
-		return run.all(ctx, max(1, min(parallel, MaxParallel)))
+		if err := run.all(ctx, parallel); err != nil {
+			return err
+		}
+		made, err := RebuildMonths(ctx, r.store, run.rebuilt, r.now())
+		run.madeMonths(made)
+		return err
 	}))
 }
 
@@ -159,9 +164,14 @@ func (r *run) alive(ctx context.Context, work func(context.Context) error) error
 	return err
 }
 
-// start makes a run of a job.
+// start makes a run of a job that rebuilds the days of its range.
 func (r *Runner) start(job *Job, progress func(*Job)) *run {
-	return &run{Runner: r, job: job, progress: progress, begun: r.now(), spent: job.Seconds}
+	run := &run{Runner: r, job: job, progress: progress, begun: r.now(), spent: job.Seconds}
+	run.each = func(ctx context.Context, fn func(store.DayKey) error) error {
+		return EachDay(ctx, r.store, job.Spec.Range, fn)
+	}
+	run.do = run.day
+	return run
 }
 
 // end records how a run ended, with err or well, and says the same.
@@ -207,13 +217,18 @@ type run struct {
 	begun time.Time
 	spent float64 // seconds of earlier runs
 
+	// each lists the job's days, in order, and do does one of them.
+	each func(ctx context.Context, fn func(store.DayKey) error) error
+	do   func(ctx context.Context, key store.DayKey) error
+
 	mu       sync.Mutex // protects what follows
 	job      *Job
 	progress func(*Job)
 	// pending are the days that were given out and lie behind the cursor, in
 	// order; those that are finished wait for the ones before them.
 	pending []pendingDay
-	given   store.DayKey // the last one that was given out
+	given   store.DayKey   // the last one that was given out
+	rebuilt []store.DayKey // the days that this run has rebuilt
 }
 
 type pendingDay struct {
@@ -233,8 +248,8 @@ func (r *run) all(ctx context.Context, parallel int) error {
 	cursor := r.job.Cursor
 
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(parallel)
-	err := EachDay(groupCtx, r.store, r.job.Spec.Range, func(key store.DayKey) error {
+	group.SetLimit(max(1, min(parallel, MaxParallel)))
+	err := r.each(groupCtx, func(key store.DayKey) error {
 		if compareKeys(key, cursor) <= 0 || !r.job.chosen(key) {
 			return nil
 		}
@@ -249,7 +264,7 @@ func (r *run) all(ctx context.Context, parallel int) error {
 			if err := groupCtx.Err(); err != nil {
 				return err
 			}
-			return r.day(groupCtx, key)
+			return r.do(groupCtx, key)
 		})
 		return groupCtx.Err()
 	})
@@ -266,7 +281,7 @@ func (r *run) count(ctx context.Context) error {
 		return nil
 	}
 	days := 0
-	if err := EachDay(ctx, r.store, r.job.Spec.Range, func(store.DayKey) error { days++; return nil }); err != nil {
+	if err := r.each(ctx, func(store.DayKey) error { days++; return nil }); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -314,6 +329,9 @@ func (r *run) record(ctx context.Context, key store.DayKey, check *Check, rebuil
 	r.stats.found(job.Kind, check.State, rebuilt && !spec.DryRun, err != nil)
 	if rebuilt {
 		job.Rebuilt++
+		if !spec.DryRun {
+			r.rebuilt = append(r.rebuilt, key)
+		}
 	}
 	switch {
 	case check.State == OK && !rebuilt:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
+	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/store"
 )
 
@@ -19,8 +20,9 @@ type Schedule struct {
 	// Check compares the totals of the days touched recently with their raw
 	// events.
 	Check string
-	// Nightly checks yesterday and a sample of older days in full, and makes
-	// the counts of yesterday's overflowed tables exact.
+	// Nightly checks yesterday and a sample of older days in full, makes the
+	// counts of yesterday's overflowed tables exact, and makes the rollups of
+	// months.
 	Nightly string
 	// Retention removes raw events that are older than they are kept; who
 	// knows how does it (Also).
@@ -195,20 +197,45 @@ func (r *run) seen(finished bool) {
 	}
 }
 
-// nightly does yesterday, and then a sample of what is older.
+// nightly does the day of each site that has ended last, then a sample of what
+// is older, and then the months.
 func (r *Reconciler) nightly(ctx context.Context, job *Job) error {
 	now := r.runner.now().UTC()
-	yesterday := now.AddDate(0, 0, -1).Format(time.DateOnly)
-	job.Spec = Spec{Range: Range{From: yesterday, To: yesterday}, Exact: true}
-	if err := r.runner.Run(ctx, job, 1, nil); err != nil {
+	date := func(days int) string { return now.AddDate(0, 0, days).Format(time.DateOnly) }
+	// In some zone or other it is one of these dates.
+	job.Spec = Spec{Range: Range{From: date(-recentDays), To: date(0)}, Exact: true}
+	run := r.runner.start(job, nil)
+	days := run.each
+	run.each = func(ctx context.Context, fn func(store.DayKey) error) error {
+		return days(ctx, func(key store.DayKey) error {
+			if clock, err := event.NewClock(key.Zone, key.Date); err == nil && !endedLast(clock, now) {
+				return nil
+			}
+			return fn(key)
+		})
+	}
+	err := run.end(ctx, run.alive(ctx, func(ctx context.Context) error { return run.all(ctx, 1) }))
+	if err != nil {
 		return err
 	}
-	older := Spec{Range: Range{To: now.AddDate(0, 0, -2).Format(time.DateOnly)}, Sample: sampleDays}
+	older := Spec{Range: Range{To: date(-recentDays)}, Sample: sampleDays}
 	sample, err := r.runner.jobs.create(ctx, newID(KindNightly, now), KindNightly, older, "schedule", now)
 	if err != nil {
 		return err
 	}
-	return r.runner.Run(ctx, sample, 1, nil)
+	run = r.runner.start(sample, nil)
+	return run.end(ctx, run.alive(ctx, func(ctx context.Context) error {
+		if err := run.all(ctx, 1); err != nil {
+			return err
+		}
+		return run.freshenAll(ctx)
+	}))
+}
+
+// endedLast tells whether a day has ended in the last 24 hours.
+func endedLast(clock event.Clock, now time.Time) bool {
+	end := time.UnixMilli(clock.End)
+	return !end.After(now) && end.After(now.Add(-24*time.Hour))
 }
 
 // prune removes the oldest records of reconciliations.

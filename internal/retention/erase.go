@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
-	"github.com/daybook-analytics/daybook/rollup"
 )
 
 // Erasure says what is to be erased of a site.
@@ -25,7 +25,11 @@ type Erasure struct {
 	By string `json:"by,omitempty"`
 }
 
-// Validate tells what is wrong with it. now is the time.
+// Farthest is the time zone in which days begin first.
+var Farthest = time.FixedZone("UTC+14", 14*60*60)
+
+// Validate tells what is wrong with it. now is the time in the time zone of the
+// site; who does not know that gives the time in Farthest.
 func (e *Erasure) Validate(now time.Time) error {
 	if e.Site == "" {
 		return errors.New("a site is needed of which to erase")
@@ -37,19 +41,14 @@ func (e *Erasure) Validate(now time.Time) error {
 		return fmt.Errorf("before %q is not a date: it is one that exists, as YYYY-MM-DD", e.Before)
 	}
 	// Later ones would be days to which events still come.
-	if today := now.UTC().Format(time.DateOnly); e.Before > today {
+	if today := now.Format(time.DateOnly); e.Before > today {
 		return fmt.Errorf("before %s is in the future: allowed is up to today, %s", e.Before, today)
 	}
 	return nil
 }
 
 // last gives the last date that is erased, "" if there is no bound.
-func (e *Erasure) last() (string, error) {
-	if e.Before == "" {
-		return "", nil
-	}
-	return dayBefore(e.Before)
-}
+func (e *Erasure) last() string { return site.Shift(e.Before, -1) }
 
 // covers tells whether a date is erased.
 func (e *Erasure) covers(date string) bool { return e.Before == "" || date < e.Before }
@@ -96,28 +95,34 @@ type ErasedDay struct {
 // Erase erases. An error means that nothing was; what goes wrong later is the
 // receipt's Problem.
 func (k *Keeper) Erase(ctx context.Context, e Erasure) (*Receipt, error) {
-	if err := e.Validate(k.now()); err != nil {
-		return nil, err
-	}
-	last, err := e.last()
+	zones, err := k.zones(ctx, e.Site)
 	if err != nil {
 		return nil, err
 	}
+	if err := e.Validate(k.now().In(zones.location)); err != nil {
+		return nil, err
+	}
+	last := e.last()
 	receipt := &Receipt{Erasure: e, Began: k.now().UTC(), Days: []ErasedDay{}}
 	begun := false // whether something may be gone
 	job, err := k.runner.Alone(ctx, reconcile.KindErasure, reconcile.Range{Site: e.Site, To: last}, e.By, func(ctx context.Context, _ *reconcile.Work) error {
-		if err := k.drain(ctx); err != nil {
+		// What is not counted yet would come back.
+		drain, err := reconcile.NewDrain(ctx, k.queue)
+		if err == nil {
+			err = drain.Wait(ctx, k.store, k.patience)
+		}
+		if err != nil {
 			return fmt.Errorf("nothing was erased: %w", err)
 		}
 		begun = true
 		// First the dead letters: taking the rest away takes them off the disk.
-		if err := k.eraseLetters(ctx, receipt); err != nil {
+		if err := k.eraseLetters(ctx, receipt, zones); err != nil {
 			return err
 		}
 		if e.User != "" {
-			return k.eraseUser(ctx, receipt)
+			return k.eraseUser(ctx, receipt, zones)
 		}
-		return k.eraseDays(ctx, receipt, last)
+		return k.eraseDays(ctx, receipt, zones, last)
 	})
 	receipt.Ended = k.now().UTC()
 	if err != nil && !begun {
@@ -140,8 +145,8 @@ func (k *Keeper) Erase(ctx context.Context, e Erasure) (*Receipt, error) {
 }
 
 // eraseDays erases all of a site up to the last date.
-func (k *Keeper) eraseDays(ctx context.Context, r *Receipt, last string) error {
-	totals, err := k.totals(ctx, r.Site, "", last)
+func (k *Keeper) eraseDays(ctx context.Context, r *Receipt, zones *zones, last string) error {
+	totals, err := k.totals(ctx, r.Site, zones.Zone, "", last)
 	if err != nil {
 		return err
 	}
@@ -179,7 +184,7 @@ func (k *Keeper) eraseDays(ctx context.Context, r *Receipt, last string) error {
 			return fmt.Errorf("%s|%s has come back: erase again when less is coming in for it", r.Site, wrong)
 		}
 	}
-	return k.eraseTraces(ctx, r)
+	return k.eraseTraces(ctx, r, zones)
 }
 
 // lookAgain looks at what there is of the erased days. It gives a date with
@@ -192,9 +197,20 @@ func (k *Keeper) lookAgain(ctx context.Context, r *Receipt, last string) (wrong 
 		if err != nil {
 			return err
 		}
-		if check.State == reconcile.OK {
+		switch {
+		case check.State == reconcile.OK:
 			r.Since = append(r.Since, key.Date)
-		} else {
+		case check.State == reconcile.Partial && check.Stored == nil && check.Damage == nil:
+			// It may only have raw events that are dated later, in a time zone
+			// that the site had before.
+			dates, err := k.store.EventDates(ctx, r.Site, "", last)
+			if err != nil {
+				return err
+			}
+			if len(dates) > 0 {
+				wrong = dates[0]
+			}
+		default:
 			wrong = key.Date
 		}
 		return nil
@@ -203,13 +219,16 @@ func (k *Keeper) lookAgain(ctx context.Context, r *Receipt, last string) (wrong 
 }
 
 // eraseUser erases a user's events, and rebuilds the days of which some went.
-func (k *Keeper) eraseUser(ctx context.Context, r *Receipt) error {
+func (k *Keeper) eraseUser(ctx context.Context, r *Receipt, zones *zones) error {
 	removed, err := k.store.EraseUser(ctx, r.Site, r.User, r.Before)
 	for _, n := range removed {
 		r.Events += n
 	}
 	if err == nil {
-		err = k.addUnfinished(ctx, r, removed)
+		err = k.addUnfinished(ctx, r, zones, removed)
+	}
+	for _, day := range zones.days(zones.Zone, slices.Sorted(maps.Keys(removed))) {
+		removed[day] += 0
 	}
 	for _, date := range slices.Sorted(maps.Keys(removed)) {
 		r.Days = append(r.Days, ErasedDay{Date: date, Events: removed[date]})
@@ -218,15 +237,15 @@ func (k *Keeper) eraseUser(ctx context.Context, r *Receipt) error {
 		return err
 	}
 	// After another error these days are not right all the same.
-	return errors.Join(err, k.recompute(ctx, r), k.eraseTraces(ctx, r))
+	return errors.Join(err, k.recompute(ctx, r, zones), k.eraseTraces(ctx, r, zones))
 }
 
 // addUnfinished adds the dates that an earlier erasure of the site may have
 // touched that did not come to its end.
-func (k *Keeper) addUnfinished(ctx context.Context, r *Receipt, removed map[string]int64) error {
+func (k *Keeper) addUnfinished(ctx context.Context, r *Receipt, zones *zones, removed map[string]int64) error {
 	ranges, err := k.runner.UnfinishedErasures(ctx, r.Site)
 	for _, unfinished := range ranges {
-		dates, err := k.store.DayDates(ctx, r.Site, "", "", unfinished.To)
+		dates, err := k.store.DayDates(ctx, r.Site, zones.Zone, "", unfinished.To)
 		if err != nil {
 			return err
 		}
@@ -239,29 +258,19 @@ func (k *Keeper) addUnfinished(ctx context.Context, r *Receipt, removed map[stri
 
 // recompute rebuilds the days of the receipt without what was erased, and
 // checks them.
-func (k *Keeper) recompute(ctx context.Context, r *Receipt) error {
-	opts := reconcile.Options{Limits: k.limits, Smaller: true}
-	rebuild := func(date string) (*reconcile.Check, error) {
-		check, _, err := reconcile.RebuildDay(ctx, k.store, store.DayKey{Site: r.Site, Date: date}, opts)
-		if errors.Is(err, reconcile.ErrPartial) {
-			return check, nil
-		}
-		return check, err
-	}
-	for i := range r.Days {
-		if _, err := rebuild(r.Days[i].Date); err != nil {
-			return err
-		}
+func (k *Keeper) recompute(ctx context.Context, r *Receipt, zones *zones) error {
+	if err := k.rebuild(ctx, r, zones); err != nil {
+		return err
 	}
 	if err := k.runner.Quiet(ctx); err != nil {
 		return err
 	}
+	if err := k.rebuild(ctx, r, zones); err != nil {
+		return err
+	}
 	for i := range r.Days {
 		day := &r.Days[i]
-		check, err := rebuild(day.Date)
-		if err == nil && check.State != reconcile.Partial {
-			check, err = reconcile.CheckDay(ctx, k.store, store.DayKey{Site: r.Site, Date: day.Date})
-		}
+		check, err := reconcile.CheckDay(ctx, k.store, store.DayKey{Site: r.Site, Zone: zones.Zone, Date: day.Date})
 		if err != nil {
 			return err
 		}
@@ -270,19 +279,48 @@ func (k *Keeper) recompute(ctx context.Context, r *Receipt) error {
 			return fmt.Errorf("%s|%s was rebuilt and is not right: %s", r.Site, day.Date, day.State)
 		}
 	}
-	return k.notRecomputed(ctx, r)
+	return k.notRecomputed(ctx, r, zones)
+}
+
+// rebuild rebuilds the days of the receipt and their months, in each zone that
+// the site has rollups in.
+func (k *Keeper) rebuild(ctx context.Context, r *Receipt, zones *zones) error {
+	opts := reconcile.Options{Limits: k.limits, Smaller: true}
+	var rebuilt []store.DayKey
+	for _, zone := range zones.Folding() {
+		dates := make([]string, len(r.Days))
+		for i := range r.Days {
+			dates[i] = r.Days[i].Date
+		}
+		if zone != zones.Zone {
+			dates = zones.days(zone, dates)
+		}
+		for _, date := range dates {
+			key := store.DayKey{Site: r.Site, Zone: zone, Date: date}
+			_, did, err := reconcile.RebuildDay(ctx, k.store, key, opts)
+			if err != nil && !errors.Is(err, reconcile.ErrPartial) {
+				return err
+			}
+			if did {
+				rebuilt = append(rebuilt, key)
+			}
+		}
+	}
+	_, err := reconcile.RebuildMonths(ctx, k.store, rebuilt, k.now())
+	return err
 }
 
 // notRecomputed puts into the receipt which dates' rollups may still count the
 // user.
-func (k *Keeper) notRecomputed(ctx context.Context, r *Receipt) error {
+func (k *Keeper) notRecomputed(ctx context.Context, r *Receipt, zones *zones) error {
 	kept, err := k.store.KeptSince(ctx, r.Site)
 	if err != nil || kept == "" {
 		return err
 	}
-	dates, err := k.store.DayDates(ctx, r.Site, "", "", "")
+	dates, err := k.store.DayDates(ctx, r.Site, zones.Zone, "", "")
 	for _, date := range dates {
-		if date < kept && r.covers(date) {
+		key := store.DayKey{Site: r.Site, Zone: zones.Zone, Date: date}
+		if !site.Whole(key, zones.All(), kept) && r.covers(date) {
 			r.NotRecomputed = append(r.NotRecomputed, date)
 		}
 	}
@@ -291,8 +329,8 @@ func (k *Keeper) notRecomputed(ctx context.Context, r *Receipt) error {
 
 // eraseTraces erases what else there is: dead letters that have come meanwhile
 // and, with a whole site, what the records of jobs tell of it.
-func (k *Keeper) eraseTraces(ctx context.Context, r *Receipt) error {
-	if err := k.eraseLetters(ctx, r); err != nil {
+func (k *Keeper) eraseTraces(ctx context.Context, r *Receipt, zones *zones) error {
+	if err := k.eraseLetters(ctx, r, zones); err != nil {
 		return err
 	}
 	if r.User != "" || r.Before != "" {
@@ -301,48 +339,4 @@ func (k *Keeper) eraseTraces(ctx context.Context, r *Receipt) error {
 	changed, err := k.runner.Forget(ctx, r.Site)
 	r.Records += changed
 	return err
-}
-
-// pollDrain is the time between two looks at the checkpoints.
-const pollDrain = 100 * time.Millisecond
-
-// drain waits until everything is counted that is in the queue now.
-func (k *Keeper) drain(ctx context.Context) error {
-	backlog, err := k.queue.Backlog(ctx)
-	if err != nil {
-		return fmt.Errorf("read the backlog: %w", err)
-	}
-	newest := map[string]rollup.EntryID{}
-	for _, b := range backlog {
-		if b.Entries > 0 {
-			newest[b.Stream] = b.Newest
-		}
-	}
-	var last rollup.Marks
-	moved := k.now()
-	for {
-		checkpoints, err := k.store.Checkpoints(ctx)
-		if err != nil {
-			return fmt.Errorf("read checkpoints: %w", err)
-		}
-		maps.DeleteFunc(newest, func(stream string, id rollup.EntryID) bool {
-			return checkpoints[stream].Position.Entry.Compare(id) >= 0
-		})
-		if len(newest) == 0 {
-			return nil
-		}
-		marks := store.CheckpointMarks(checkpoints)
-		if !maps.Equal(marks, last) {
-			last, moved = marks, k.now()
-		}
-		if k.now().Sub(moved) > k.patience {
-			return fmt.Errorf("the queue holds events that are not counted yet and would come back, and no worker has counted any for %s: see that a worker runs (stream %s waits)",
-				k.patience, slices.Sorted(maps.Keys(newest))[0])
-		}
-		select {
-		case <-time.After(pollDrain):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

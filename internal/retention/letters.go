@@ -15,7 +15,7 @@ import (
 const lettersAtOnce = 200
 
 // eraseLetters erases the dead letters that belong to what is erased.
-func (k *Keeper) eraseLetters(ctx context.Context, r *Receipt) error {
+func (k *Keeper) eraseLetters(ctx context.Context, r *Receipt, zones *zones) error {
 	r.Unknown = 0
 	for after := ""; ; {
 		letters, err := k.store.DeadLetters(ctx, after, lettersAtOnce)
@@ -25,7 +25,7 @@ func (k *Keeper) eraseLetters(ctx context.Context, r *Receipt) error {
 		var keys []string
 		for i := range letters {
 			after = letters[i].Key()
-			switch r.owns(&letters[i]) {
+			switch r.owns(&letters[i], zones.location) {
 			case yes:
 				keys = append(keys, after)
 			case unknown:
@@ -53,10 +53,11 @@ const (
 
 // owns tells whether a dead letter belongs to what is erased. Of a line that
 // is no event, perhaps because it is cut off, it tells by what stands in it.
-func (e *Erasure) owns(letter *store.DeadLetter) answer {
+// zone is that of the site.
+func (e *Erasure) owns(letter *store.DeadLetter, zone *time.Location) answer {
 	line := string(letter.Line)
 	if ev, err := event.ParseLine(line); err == nil {
-		if ev.Site == e.Site && (e.User == "" || ev.User == e.User) && e.covers(ev.Date(time.UTC)) {
+		if ev.Site == e.Site && (e.User == "" || ev.User == e.User) && e.covers(ev.Date(zone)) {
 			return yes
 		}
 		return no

@@ -9,7 +9,7 @@ import (
 const MaxDays = 100_000
 
 // Policy says how long raw events are kept: so many whole days before today,
-// by the clock of UTC. 0 is for ever.
+// in the time zone of the site. 0 is for ever.
 type Policy struct {
 	// Days is for all sites but those in Of.
 	Days int `json:"days"`
@@ -48,23 +48,12 @@ func (p Policy) keeps(site string) int {
 	return p.Days
 }
 
-// before gives the date before which raw events of a site go; "" is none.
+// before gives the date before which raw events of a site go; "" is none. now
+// is the time in the time zone of the site.
 func (p Policy) before(site string, now time.Time) string {
 	days := p.keeps(site)
 	if days == 0 {
 		return ""
 	}
-	return now.UTC().AddDate(0, 0, -days).Format(time.DateOnly)
-}
-
-// dayAfter gives the date that follows, dayBefore the one in front of a date.
-func dayAfter(date string) (string, error)  { return shift(date, 1) }
-func dayBefore(date string) (string, error) { return shift(date, -1) }
-
-func shift(date string, days int) (string, error) {
-	t, err := time.Parse(time.DateOnly, date)
-	if err != nil {
-		return "", fmt.Errorf("the store has a day with the date %q, which is none", date)
-	}
-	return t.AddDate(0, 0, days).Format(time.DateOnly), nil
+	return now.AddDate(0, 0, -days).Format(time.DateOnly)
 }

@@ -30,8 +30,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -44,16 +45,11 @@ type Store interface {
 	DeleteDeadLetters(ctx context.Context, keys []string) (deleted int, err error)
 }
 
-// Queue is what it takes to know what is in the queue.
-type Queue interface {
-	Backlog(ctx context.Context) ([]queue.Backlog, error)
-}
-
 // Keeper removes raw events. It is safe for concurrent use, also by several
 // processes: one of them works at a time, and to the others it gives an error
 // that wraps reconcile.ErrBusy.
 type Keeper struct {
-	queue  Queue
+	queue  reconcile.Queue
 	store  Store
 	runner *reconcile.Runner
 	limits rollup.Limits
@@ -65,7 +61,7 @@ type Keeper struct {
 
 // New makes a Keeper that bounds the rollups that it writes as runner does.
 // Only erasing needs the queue.
-func New(q Queue, st Store, runner *reconcile.Runner, limits rollup.Limits, log *slog.Logger) *Keeper {
+func New(q reconcile.Queue, st Store, runner *reconcile.Runner, limits rollup.Limits, log *slog.Logger) *Keeper {
 	return &Keeper{queue: q, store: st, runner: runner, limits: limits, log: log, now: time.Now, patience: 30 * time.Second}
 }
 
@@ -89,12 +85,33 @@ type Expired struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// zones are the time zones of a site.
+type zones struct {
+	site.Settings
+	location *time.Location // of its days
+}
+
+func (k *Keeper) zones(ctx context.Context, name string) (*zones, error) {
+	settings, err := site.NewDirectory(k.store, 0).Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	location, err := event.Location(settings.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("site %s: %w", name, err)
+	}
+	return &zones{settings, location}, nil
+}
+
+// days lists the days in a zone that may have raw events of the dates.
+func (z *zones) days(zone string, dates []string) []string { return site.Days(zone, z.All(), dates) }
+
 // Plan tells what Expire would remove; what it finds of the rollups only
 // Expire tells. It only reads, and no raw events.
 func (k *Keeper) Plan(ctx context.Context, policy Policy) ([]Expired, error) {
 	var plan []Expired
-	err := k.eachExpired(ctx, policy, func(e Expired) error {
-		totals, err := k.totals(ctx, e.Site, e.Dates[0], e.Dates[len(e.Dates)-1])
+	err := k.eachExpired(ctx, policy, func(e Expired, zones *zones) error {
+		totals, err := k.totals(ctx, e.Site, zones.Zone, e.Dates[0], e.Dates[len(e.Dates)-1])
 		if err != nil {
 			return err
 		}
@@ -108,36 +125,36 @@ func (k *Keeper) Plan(ctx context.Context, policy Policy) ([]Expired, error) {
 }
 
 // eachExpired calls fn for each site that has raw events which are too old.
-func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired) error) error {
+func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired, *zones) error) error {
 	if err := policy.Validate(); err != nil {
 		return err
 	}
 	now := k.now()
-	return reconcile.EachSite(ctx, k.store, func(site string) error {
-		before := policy.before(site, now)
-		if before == "" {
-			return nil
-		}
-		last, err := dayBefore(before)
+	return reconcile.EachSite(ctx, k.store, func(name string) error {
+		zones, err := k.zones(ctx, name)
 		if err != nil {
 			return err
 		}
-		dates, err := k.store.EventDates(ctx, site, "", last)
+		before := policy.before(name, now.In(zones.location))
+		if before == "" {
+			return nil
+		}
+		dates, err := k.store.EventDates(ctx, name, "", site.Shift(before, -1))
 		if err != nil {
-			return fmt.Errorf("list the days of %s: %w", site, err)
+			return fmt.Errorf("list the days of %s: %w", name, err)
 		}
 		if len(dates) == 0 {
 			return nil
 		}
-		return fn(Expired{Site: site, KeepDays: policy.keeps(site), Before: before, Dates: dates})
+		return fn(Expired{Site: name, KeepDays: policy.keeps(name), Before: before, Dates: dates}, zones)
 	})
 }
 
 // totals gives the events that the rollups of a site have counted, by date. A
 // damaged one has counted nothing.
-func (k *Keeper) totals(ctx context.Context, site, from, to string) (map[string]int64, error) {
+func (k *Keeper) totals(ctx context.Context, site, zone, from, to string) (map[string]int64, error) {
 	totals := map[string]int64{}
-	err := k.store.SiteDays(ctx, site, "", from, to, func(day *rollup.Day, damaged *store.DamagedError) error {
+	err := k.store.SiteDays(ctx, site, zone, from, to, func(day *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			totals[damaged.Key.Date] = 0
 		} else {
@@ -172,8 +189,8 @@ func (k *Keeper) Nightly(policy Policy) func(context.Context, *reconcile.Work) e
 }
 
 func (k *Keeper) expire(ctx context.Context, policy Policy, w *reconcile.Work) (done []Expired, err error) {
-	err = k.eachExpired(ctx, policy, func(e Expired) error {
-		err := k.expireSite(ctx, &e, w)
+	err = k.eachExpired(ctx, policy, func(e Expired, zones *zones) error {
+		err := k.expireSite(ctx, &e, zones, w)
 		done = append(done, e)
 		log := k.log.With("site", e.Site, "days", len(e.Dates), "events", e.Events, "keep_days", e.KeepDays)
 		switch {
@@ -191,27 +208,25 @@ func (k *Keeper) expire(ctx context.Context, policy Policy, w *reconcile.Work) (
 
 // expireSite removes the raw events of the dates of e, and leaves in it those
 // of which it did.
-func (k *Keeper) expireSite(ctx context.Context, e *Expired, w *reconcile.Work) error {
+func (k *Keeper) expireSite(ctx context.Context, e *Expired, zones *zones, w *reconcile.Work) error {
 	dates := e.Dates
 	e.Dates = nil
 	for _, date := range dates {
-		rebuilt, left, err := w.Rebuild(ctx, store.DayKey{Site: e.Site, Date: date})
-		if err != nil {
-			return fmt.Errorf("check %s|%s before its raw events expire: %w", e.Site, date, err)
+		for _, day := range zones.days(zones.Zone, []string{date}) {
+			rebuilt, left, err := w.Rebuild(ctx, store.DayKey{Site: e.Site, Zone: zones.Zone, Date: day})
+			if err != nil {
+				return fmt.Errorf("check %s|%s before its raw events expire: %w", e.Site, day, err)
+			}
+			// What is partial has been checked before the first of it went.
+			if left != nil && !errors.Is(left, reconcile.ErrPartial) {
+				e.Left, e.Reason = day, left.Error()
+				return nil
+			}
+			if rebuilt {
+				e.Rebuilt = append(e.Rebuilt, day)
+			}
 		}
-		// What is partial has been checked before the first of it went.
-		if left != nil && !errors.Is(left, reconcile.ErrPartial) {
-			e.Left, e.Reason = date, left.Error()
-			return nil
-		}
-		if rebuilt {
-			e.Rebuilt = append(e.Rebuilt, date)
-		}
-		next, err := dayAfter(date)
-		if err != nil {
-			return err
-		}
-		removed, err := k.store.Expire(ctx, e.Site, next)
+		removed, err := k.store.Expire(ctx, e.Site, site.Shift(date, 1))
 		e.Events += removed
 		if err != nil {
 			return fmt.Errorf("expire raw events of %s|%s: %w", e.Site, date, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/queue/logq"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/store/mongostore"
 	"github.com/daybook-analytics/daybook/internal/store/mongostore/mongotest"
@@ -230,13 +231,17 @@ func (w *world) alter(key store.DayKey, change func(*rollup.Day)) {
 func (w *world) wantDay(key store.DayKey, left func(*event.Event) bool) {
 	w.t.Helper()
 	want := rollup.NewDay(key.Site, key.Date)
+	clock, err := event.NewClock(key.Zone, key.Date)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var p rollup.Position
 	for i := range w.sent {
-		if e := &w.sent[i]; e.Site == key.Site && e.Date(time.UTC) == key.Date && left(e) {
+		if e := &w.sent[i]; e.Site == key.Site && clock.Contains(e.Time) && left(e) {
 			p.Line++
-			want.Fold("", []rollup.Event{e.ForFold(p, time.UTC)})
+			want.Fold("", []rollup.Event{e.ForFold(p, clock)})
 		}
 	}
 	stored := w.day(key)
@@ -291,10 +296,10 @@ func (w *world) letters() []store.DeadLetter {
 }
 
 // dates gives n days of a site from a date on.
-func dates(site, from string, n int) []store.DayKey {
+func dates(name, from string, n int) []store.DayKey {
 	var keys []store.DayKey
-	for date := from; len(keys) < n; date, _ = dayAfter(date) {
-		keys = append(keys, store.DayKey{Site: site, Date: date})
+	for date := from; len(keys) < n; date = site.Shift(date, 1) {
+		keys = append(keys, store.DayKey{Site: name, Date: date})
 	}
 	return keys
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -71,6 +72,7 @@ type Exported struct {
 type Source interface {
 	store.Events
 	store.Inventory
+	store.SiteRecords
 	Day(ctx context.Context, key store.DayKey) (*rollup.Day, error)
 	KeptSince(ctx context.Context, site string) (string, error)
 }
@@ -82,7 +84,7 @@ func Export(ctx context.Context, st Source, spec Spec, out io.Writer) (Exported,
 	if err := spec.Validate(); err != nil {
 		return Exported{}, err
 	}
-	e := &export{st: st, out: newWriter(out, spec.Format)}
+	e := &export{st: st, sites: site.NewDirectory(st, 0), out: newWriter(out, spec.Format)}
 	header, day := event.FieldNames(), e.events
 	if spec.What == Rollups {
 		header, day = rollupFields, e.rollup
@@ -98,16 +100,17 @@ func Export(ctx context.Context, st Source, spec Spec, out io.Writer) (Exported,
 }
 
 type export struct {
-	st  Source
-	out *writer
-	sum Exported
+	st    Source
+	sites *site.Directory
+	out   *writer
+	sum   Exported
 }
 
 // events exports the raw events of a day. Those of a day that is not whole are
 // left out: they are about to be removed, and an installation that they were
 // moved to would take them for all that the day had.
 func (e *export) events(ctx context.Context, key store.DayKey) error {
-	partial, err := e.partial(ctx, key)
+	zones, partial, err := e.partial(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -117,7 +120,7 @@ func (e *export) events(ctx context.Context, key store.DayKey) error {
 	}
 	n := int64(0)
 	var fields []field
-	err = e.st.ScanDay(ctx, key.Site, []string{key.Date}, nil, nil, func(ev *store.Event) error {
+	err = site.EachEvent(ctx, e.st, key, zones, nil, nil, func(ev *store.Event) error {
 		n++
 		fields = appendEvent(fields[:0], &ev.Event)
 		return e.out.record(fields)
@@ -126,7 +129,7 @@ func (e *export) events(ctx context.Context, key store.DayKey) error {
 		return fmt.Errorf("export %s: %w", key, err)
 	}
 	// What takes events away says so before it does.
-	if partial, err = e.partial(ctx, key); err != nil {
+	if _, partial, err = e.partial(ctx, key); err != nil {
 		return err
 	}
 	if partial {
@@ -139,13 +142,19 @@ func (e *export) events(ctx context.Context, key store.DayKey) error {
 	return nil
 }
 
-// partial tells whether raw events of the day may be gone.
-func (e *export) partial(ctx context.Context, key store.DayKey) (bool, error) {
+// partial tells whether raw events of the day may be gone, and the zones that
+// those which are there may be dated in.
+func (e *export) partial(ctx context.Context, key store.DayKey) (zones []string, partial bool, err error) {
+	settings, err := e.sites.Get(ctx, key.Site)
+	if err != nil {
+		return nil, false, fmt.Errorf("export %s: %w", key, err)
+	}
 	kept, err := e.st.KeptSince(ctx, key.Site)
 	if err != nil {
-		return false, fmt.Errorf("export %s: %w", key, err)
+		return nil, false, fmt.Errorf("export %s: %w", key, err)
 	}
-	return key.Date < kept, nil
+	zones = settings.All()
+	return zones, !site.Whole(key, zones, kept), nil
 }
 
 // timeForm is RFC 3339 with the milliseconds that events have.
@@ -169,7 +178,7 @@ var rollupFields = []string{"site_id", "date", "total_events", "total_views", "u
 
 // rollup exports the rollup of a day.
 func (e *export) rollup(ctx context.Context, key store.DayKey) error {
-	partial, err := e.partial(ctx, key)
+	_, partial, err := e.partial(ctx, key)
 	if err != nil {
 		return err
 	}

@@ -65,7 +65,9 @@ func count(t *testing.T, st store.Store, events ...event.Event) {
 			day = rollup.NewDay(e.Site, raw[i].Date)
 			days[raw[i].Date] = day
 		}
-		day.Fold("1:0", []rollup.Event{e.ForFold(raw[i].Position, time.UTC)})
+		clock, err := event.NewClock("", raw[i].Date)
+		check(t, err)
+		day.Fold("1:0", []rollup.Event{e.ForFold(raw[i].Position, clock)})
 	}
 	_, err := step.Insert(t.Context(), raw)
 	check(t, err)
@@ -216,11 +218,15 @@ func (s *expiring) KeptSince(ctx context.Context, site string) (string, error) {
 // bigDay has overflowed tables and a dense sketch.
 func bigDay() *rollup.Day {
 	day := rollup.NewDay("s", "2026-11-20")
+	clock, err := event.NewClock("", day.Date)
+	if err != nil {
+		panic(err)
+	}
 	var events []rollup.Event
 	for i := range 30_000 {
 		e := newEvent(fmt.Sprint(i), "2026-11-20", fmt.Sprintf("/%d", i*i%5000))
 		e.Values[rollup.Country] = `"<` + fmt.Sprint(i%300)
-		events = append(events, e.ForFold(rollup.Position{Entry: rollup.EntryID{Ms: uint64(i + 1)}}, time.UTC))
+		events = append(events, e.ForFold(rollup.Position{Entry: rollup.EntryID{Ms: uint64(i + 1)}}, clock))
 	}
 	for len(events) > 0 {
 		day.Fold("1:0", events[:1000])

@@ -14,21 +14,26 @@ import (
 // nobody could tell: counting it might count it twice. So it becomes a dead
 // letter. Only an event of an earlier date than today can be one; of today's,
 // which are nearly all, nothing is asked.
+//
+// Where raw events of a site are dated in several zones, an event counts by the
+// first of the dates that it has in them: it may be a retry of one that was
+// stored with this date.
 
 // reasonExpired is the reason of such a dead letter.
 const reasonExpired = "older than the raw events that are kept"
 
 // keptSince asks from which date on the raw events are kept of the sites that
 // have events of earlier dates than today; nil is none of them.
-func (s *stream) keptSince(ctx context.Context, events []store.Event) (map[string]string, error) {
-	today := time.Now().UTC().Format(time.DateOnly)
+func (s *stream) keptSince(ctx context.Context, places places, events []store.Event) (map[string]string, error) {
+	now := time.Now()
 	var kept map[string]string
+	today := make(map[string]string, len(places))
+	for site := range places {
+		today[site] = places.today(site, now)
+	}
 	for i := range events {
 		e := &events[i]
-		if e.Date >= today {
-			continue
-		}
-		if _, asked := kept[e.Site]; asked {
+		if _, asked := kept[e.Site]; asked || places.earliest(e) >= today[e.Site] {
 			continue
 		}
 		date, err := s.store.KeptSince(ctx, e.Site)
@@ -46,18 +51,18 @@ func (s *stream) keptSince(ctx context.Context, events []store.Event) (map[strin
 // sift takes the events out that are too old for what is kept, and gives the
 // others, and dead letters for those. What the rollup's mark covers was done
 // with before it became too old, and needs no dead letter: this is a replay.
-func (s *stream) sift(ctx context.Context, step store.Step, events []store.Event, kept map[string]string) ([]store.Event, []store.DeadLetter, error) {
+func (s *stream) sift(ctx context.Context, step store.Step, places places, events []store.Event, kept map[string]string) ([]store.Event, []store.DeadLetter, error) {
 	if kept == nil {
 		return events, nil, nil
 	}
 	var expired []store.Event
 	days := map[store.DayKey]bool{}
 	events = slices.DeleteFunc(events, func(e store.Event) bool {
-		if e.Date >= kept[e.Site] {
+		if places.earliest(&e) >= kept[e.Site] {
 			return false
 		}
 		expired = append(expired, e)
-		days[store.DayKey{Site: e.Site, Date: e.Date}] = true
+		days[places.key(&e)] = true
 		return true
 	})
 	if len(expired) == 0 {
@@ -74,7 +79,7 @@ func (s *stream) sift(ctx context.Context, step store.Step, events []store.Event
 	var letters []store.DeadLetter
 	for i := range expired {
 		e := &expired[i]
-		if day := stored[store.DayKey{Site: e.Site, Date: e.Date}]; day == nil || !day.Marks.Covers(e.Stream, e.Position) {
+		if day := stored[places.key(e)]; day == nil || !day.Marks.Covers(e.Stream, e.Position) {
 			letters = append(letters, s.letter(e.Position, reasonExpired, e.AppendLine(nil)))
 		}
 	}
@@ -84,16 +89,16 @@ func (s *stream) sift(ctx context.Context, step store.Step, events []store.Event
 // stillKept makes sure, after the events were inserted, that none of them has
 // become too old since they were sifted: its ID may have been gone before it
 // was inserted. What becomes too old from now on had its ID until then.
-func (s *stream) stillKept(ctx context.Context, events []store.Event, before map[string]string) error {
+func (s *stream) stillKept(ctx context.Context, places places, events []store.Event, before map[string]string) error {
 	if before == nil {
 		return nil
 	}
-	kept, err := s.keptSince(ctx, events)
+	kept, err := s.keptSince(ctx, places, events)
 	if err != nil {
 		return err
 	}
 	for i := range events {
-		if e := &events[i]; e.Date < kept[e.Site] {
+		if e := &events[i]; places.earliest(e) < kept[e.Site] {
 			return fmt.Errorf("raw events of %s before %s went just now", e.Site, kept[e.Site])
 		}
 	}

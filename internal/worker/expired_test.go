@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -31,7 +32,7 @@ func letters(t *testing.T, st store.Store, want int) []store.DeadLetter {
 
 func rawEvents(t *testing.T, st store.Store, key store.DayKey) (n int) {
 	t.Helper()
-	err := st.ScanDay(t.Context(), key, nil, nil, func(*store.Event) error { n++; return nil })
+	err := st.ScanDay(t.Context(), key.Site, []string{key.Date}, nil, nil, func(*store.Event) error { n++; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,9 +149,17 @@ func (s insertingStep) Insert(ctx context.Context, events []store.Event) ([]stor
 // TestTodayAsksNothing keeps the way of today's events free of lookups.
 func TestTodayAsksNothing(t *testing.T) {
 	s := New(nil, nil, Options{}, slog.New(slog.DiscardHandler)).stream("1:0")
-	today := store.Event{Date: time.Now().UTC().Format(time.DateOnly)}
-	today.Site = "a"
-	if kept, err := s.keptSince(t.Context(), []store.Event{today}); err != nil || kept != nil {
-		t.Errorf("%v, %v: a lookup for an event of today", err, kept)
+	for _, zone := range []string{"", "Pacific/Kiritimati", "Pacific/Pago_Pago"} {
+		today := store.Event{}
+		today.Site, today.Time = "a", time.Now()
+		of := new(place)
+		if err := of.set("a", site.Settings{Zone: zone}); err != nil {
+			t.Fatal(err)
+		}
+		places := places{"a": of}
+		events, _ := s.date(places, []store.Event{today})
+		if kept, err := s.keptSince(t.Context(), places, events); err != nil || kept != nil {
+			t.Errorf("%v, %v: a lookup for an event of today in %q", err, kept, zone)
+		}
 	}
 }

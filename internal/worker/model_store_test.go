@@ -155,7 +155,7 @@ func (m *modelStore) day(key store.DayKey) *rollup.Day {
 
 // swap writes a day if its rev is right, and leaves the caller's rev alone.
 func (m *modelStore) swap(day *rollup.Day) bool {
-	key := store.DayKey{Site: day.Site, Date: day.Date}
+	key := store.KeyOf(day)
 	var rev uint64
 	if stored := m.day(key); stored != nil {
 		rev = stored.Rev
@@ -206,15 +206,22 @@ func (s actorStore) DropLease(context.Context, store.Lease) error  { panic("not 
 func (s actorStore) EventDates(context.Context, string, string, string) ([]string, error) {
 	panic("not used")
 }
-func (s actorStore) SiteDays(context.Context, string, string, string, func(*rollup.Day, *store.DamagedError) error) error {
+func (s actorStore) SiteRecordsAfter(context.Context, string, int) ([]store.SiteRecord, error) {
 	panic("not used")
 }
+func (s actorStore) SwapSiteRecord(context.Context, *store.SiteRecord) error { panic("not used") }
+func (s actorStore) DropSiteRecord(context.Context, store.SiteRecord) error  { panic("not used") }
 
-func (s actorStore) ScanDay(_ context.Context, key store.DayKey, from, upTo rollup.Marks, fn func(*store.Event) error) error {
+// SiteRecords is part of store.SiteRecords: no site has a record.
+func (s actorStore) SiteRecords(context.Context, []string) (map[string]store.SiteRecord, error) {
+	return nil, nil
+}
+
+func (s actorStore) ScanDay(_ context.Context, site string, dates []string, from, upTo rollup.Marks, fn func(*store.Event) error) error {
 	var found []store.Event
-	err := s.a.call("scan "+key.String(), func() error {
+	err := s.a.call(fmt.Sprint("scan ", site, dates), func() error {
 		for _, e := range s.events {
-			if e.Site == key.Site && e.Date == key.Date && !from.Covers(e.Stream, e.Position) &&
+			if e.Site == site && slices.Contains(dates, e.Date) && !from.Covers(e.Stream, e.Position) &&
 				(upTo == nil || upTo.Covers(e.Stream, e.Position)) {
 				found = append(found, e)
 			}
@@ -401,7 +408,7 @@ func (st *modelStep) Swap(_ context.Context, days []*rollup.Day) (conflicts []st
 			if st.a.fault == partly && i >= len(days)/2 {
 				break
 			}
-			key := store.DayKey{Site: day.Site, Date: day.Date}
+			key := store.KeyOf(day)
 			var ok bool
 			if st.atomic {
 				stored := st.day(key)

@@ -11,18 +11,17 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
-
-// zone is the time zone of every site.
-var zone = time.UTC
 
 // stream works on one stream. One goroutine uses it.
 type stream struct {
 	name  string
 	queue Queue
 	store Store
+	sites *site.Directory
 	opts  Options
 	stats *counters
 
@@ -57,35 +56,40 @@ func (s *stream) idle(ctx context.Context, asOf time.Time) error {
 // protocol.
 func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	events, letters := s.decode(entries)
+	places, err := s.places(ctx, events)
+	if err != nil {
+		return err
+	}
+	events, undated := s.date(places, events)
+	letters = append(letters, undated...)
 
 	step := s.store.Begin()
 	defer step.Discard()
 
-	kept, err := s.keptSince(ctx, events)
+	kept, err := s.keptSince(ctx, places, events)
 	if err != nil {
 		return err
 	}
-	events, expired, err := s.sift(ctx, step, events, kept)
+	events, expired, err := s.sift(ctx, step, places, events, kept)
 	if err != nil {
 		return err
 	}
 	letters = append(letters, expired...)
 
-	byDay := map[store.DayKey][]int{}
+	runs := map[store.DayKey]*dayRun{}
 	var duplicates uint64
 	if len(events) > 0 {
 		outcomes, err := step.Insert(ctx, events)
 		if err != nil {
 			return fmt.Errorf("insert %d raw events: %w", len(events), err)
 		}
-		if err := s.stillKept(ctx, events, kept); err != nil {
+		if err := s.stillKept(ctx, places, events, kept); err != nil {
 			return err
 		}
 		for i, outcome := range outcomes {
 			switch e := &events[i]; outcome.Result {
 			case store.Inserted, store.Replayed:
-				key := store.DayKey{Site: e.Site, Date: e.Date}
-				byDay[key] = append(byDay[key], i)
+				places.add(runs, events, i)
 			case store.Duplicate:
 				duplicates++
 			case store.Refused:
@@ -100,7 +104,7 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 			return fmt.Errorf("put away %d dead letters: %w", len(letters), err)
 		}
 	}
-	if err := s.fold(ctx, step, events, byDay); err != nil {
+	if err := s.fold(ctx, step, places, events, runs); err != nil {
 		return err
 	}
 	last := entries[len(entries)-1]
@@ -121,15 +125,11 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	return nil
 }
 
-// decode gives the events of the entries, with their positions and dates, and
-// dead letters for the lines that are none.
+// decode gives the events of the entries, with their positions and without
+// dates, and dead letters for the lines that are none.
 func (s *stream) decode(entries []queue.Entry) ([]store.Event, []store.DeadLetter) {
-	var (
-		letters []store.DeadLetter
-		date    string
-		day     int64 = -1 // the day of date, counted from 1970
-		count   int
-	)
+	var letters []store.DeadLetter
+	count := 0
 	for _, entry := range entries {
 		count += entry.Events
 	}
@@ -141,11 +141,7 @@ func (s *stream) decode(entries []queue.Entry) ([]store.Event, []store.DeadLette
 			if err != nil {
 				letters = append(letters, s.letter(position, err.Error(), []byte(line)))
 			} else {
-				// Neighbours are mostly of one day, and formatting costs.
-				if d := e.Time.Unix() / 86_400; d != day {
-					day, date = d, e.Date(zone)
-				}
-				events = append(events, store.Event{Event: e, Stream: s.name, Position: position, Date: date})
+				events = append(events, store.Event{Event: e, Stream: s.name, Position: position})
 			}
 			position.Line++
 		}
@@ -186,26 +182,22 @@ func (s *stream) letter(p rollup.Position, reason string, line []byte) store.Dea
 	return store.DeadLetter{Stream: s.name, Position: p, Reason: reason, Line: line, Time: time.Now().UTC()}
 }
 
-// fold brings the events, given by day as indexes into events, into their
-// rollups.
-func (s *stream) fold(ctx context.Context, step store.Step, events []store.Event, byDay map[store.DayKey][]int) error {
+// fold brings the runs of events into their rollups.
+func (s *stream) fold(ctx context.Context, step store.Step, places places, events []store.Event, runs map[store.DayKey]*dayRun) error {
 	// In a fixed order, so that a run can be repeated exactly.
-	pending := slices.SortedFunc(maps.Keys(byDay), func(a, b store.DayKey) int {
-		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Date, b.Date))
+	pending := slices.SortedFunc(maps.Keys(runs), func(a, b store.DayKey) int {
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Date, b.Date))
 	})
-	var run []rollup.Event
+	var folding []rollup.Event
 	for len(pending) > 0 {
-		if err := s.load(ctx, step, pending); err != nil {
+		if err := s.load(ctx, step, places, pending); err != nil {
 			return err
 		}
 		var changed []*rollup.Day
 		for _, key := range pending {
-			run = run[:0]
-			for _, i := range byDay[key] {
-				run = append(run, events[i].ForFold(events[i].Position, zone))
-			}
+			folding = runs[key].fold(folding[:0], events)
 			day := s.days.get(key)
-			if day.Fold(s.name, run) > 0 {
+			if day.Fold(s.name, folding) > 0 {
 				day.Compact(s.opts.Limits)
 				changed = append(changed, day)
 			}
@@ -232,7 +224,7 @@ func (s *stream) fold(ctx context.Context, step store.Step, events []store.Event
 // the checkpoints: everything up to them was in the rollup, and nothing
 // beyond them that this worker will not fold itself or that other workers
 // will not. For a new day that finds no events and is nearly free.
-func (s *stream) load(ctx context.Context, step store.Step, keys []store.DayKey) error {
+func (s *stream) load(ctx context.Context, step store.Step, places places, keys []store.DayKey) error {
 	var missing []store.DayKey
 	for _, key := range keys {
 		if s.days.get(key) == nil {
@@ -258,10 +250,11 @@ func (s *stream) load(ctx context.Context, step store.Step, keys []store.DayKey)
 				done = store.CheckpointMarks(checkpoints)
 			}
 			day = rollup.NewDay(key.Site, key.Date)
+			day.Zone = key.Zone
 			if d := damaged[key]; d != nil {
 				day.Rev = d.Rev
 			}
-			if err := store.FoldDay(ctx, s.store, day, done, zone); err != nil {
+			if err := store.FoldDay(ctx, s.store, day, places[key.Site].settings.All(), done); err != nil {
 				return fmt.Errorf("rebuild %s: %w", key, err)
 			}
 			if day.Events > 0 {

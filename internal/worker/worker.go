@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -25,6 +26,7 @@ type Queue interface {
 // Store is what a worker needs of the store.
 type Store interface {
 	store.Events
+	store.SiteRecords
 	store.Leases
 	Begin() store.Step
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
@@ -350,7 +352,7 @@ func (w *Worker) run(ctx context.Context, name string) {
 // stream makes the state for work on a stream from its stored checkpoint on.
 func (w *Worker) stream(name string) *stream {
 	return &stream{
-		name: name, queue: w.queue, store: w.store, opts: w.opts, stats: &w.stats,
+		name: name, queue: w.queue, store: w.store, sites: site.NewDirectory(w.store, 0), opts: w.opts, stats: &w.stats,
 		days: newDayCache(w.opts.CacheBytes), most: w.opts.BatchEntries,
 	}
 }
