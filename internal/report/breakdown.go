@@ -79,7 +79,7 @@ var breakdownEndpoint = endpoint{
 	params:  slices.Concat(commonParams, []parameter{dimensionParam, limitParam, pageParam}),
 	parts: func(q *query) parts {
 		if q.dimension >= entryPage {
-			return visitsPart
+			return pagesPart
 		}
 		return tablePart(rollup.Dimension(q.dimension))
 	},
@@ -105,8 +105,8 @@ var breakdownEndpoint = endpoint{
 type Breakdown struct {
 	BreakdownNumbers
 	Compare *BreakdownNumbers `json:"compare,omitempty" doc:"the same of the other period, where one is compared. Its rows are those of the same values, in the same order, whatever their place was"`
-	Change  *BreakdownChange  `json:"change,omitempty" doc:"change"`
-	AsOf    *string           `json:"as_of" doc:"as_of"`
+	Change  *BreakdownChange  `json:"change,omitempty"`
+	AsOf    *string           `json:"as_of"`
 }
 
 // BreakdownNumbers are the numbers of Breakdown for one period.

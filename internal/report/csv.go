@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/csv"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,22 @@ func writeCSV(w io.Writer, table [][]string) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+// csvName is a name for the file with the table that answers a question, as in
+// daybook-site-abc-breakdown-path-2025-11-01-2025-11-30.csv. It has only
+// letters, digits and . _ -, which every file system takes.
+func csvName(q *query) string {
+	parts := []string{"daybook", strings.ReplaceAll(q.site, ":", "_"), q.endpoint.name()}
+	if q.endpoint == &breakdownEndpoint {
+		parts = append(parts, q.dimension.String())
+	}
+	parts = append(parts, q.span.from)
+	if q.span.to != q.span.from {
+		parts = append(parts, q.span.to)
+	}
+	parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
+	return strings.Join(parts, "-") + ".csv"
 }
 
 // disarm puts a single quote before text that a spreadsheet would run as a

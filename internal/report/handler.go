@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
@@ -49,7 +50,9 @@ func (r *Report) handler(e *endpoint) web.Handler {
 		}
 		setHeaders(w.Header(), a.asOf, a.etag)
 		body, contentType := a.body, "text/csv; charset=utf-8"
-		if !q.csv {
+		if q.csv {
+			w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", csvName(q)))
+		} else {
 			body, contentType = append(a.json(), '\n'), "application/json; charset=utf-8"
 		}
 		w.Header().Set("Content-Type", contentType)

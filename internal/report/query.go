@@ -73,6 +73,9 @@ type parameter struct {
 	// allowed where that is a few words.
 	meaning, allowed string
 	values           []string
+	// schema is that of a value in the OpenAPI document; nil is text, or one
+	// of values.
+	schema object
 	// repeats tells that it may be given several times, required that it must
 	// be given.
 	repeats, required bool
@@ -93,21 +96,22 @@ var (
 		name: "site_id", required: true,
 		meaning: "the site",
 		allowed: allowedSite,
+		schema:  object{"type": "string", "pattern": fmt.Sprintf("^[A-Za-z0-9._:-]{1,%d}$", event.MaxSite)},
 		set: func(q *query, value string) error {
 			q.site = value
 			return checkSite(value)
 		},
 	}
 	dateParam = parameter{
-		name: "date", meaning: "one day", allowed: allowedDate,
+		name: "date", meaning: "one day", allowed: allowedDate, schema: dateSchema,
 		set: func(q *query, value string) error { return setDate(&q.asked.date, "date", value) },
 	}
 	fromParam = parameter{
-		name: "from", meaning: "the first day of a range; without it the first that has data", allowed: allowedDate,
+		name: "from", meaning: "the first day of a range; without it the first that has data", allowed: allowedDate, schema: dateSchema,
 		set: func(q *query, value string) error { return setDate(&q.asked.from, "from", value) },
 	}
 	toParam = parameter{
-		name: "to", meaning: "the last day of a range; without it the last that has data", allowed: allowedDate,
+		name: "to", meaning: "the last day of a range; without it the last that has data", allowed: allowedDate, schema: dateSchema,
 		set: func(q *query, value string) error { return setDate(&q.asked.to, "to", value) },
 	}
 	periodParam = wordParam("period", "a period that ends today, or yesterday alone",
@@ -135,7 +139,7 @@ var (
 		},
 	}
 	asyncParam = flagParam("async", "answer later: the answer is 202 with the place of a job, which will have it", func(q *query) *bool { return &q.async })
-	limitParam = numberParam("limit", "the most rows", maxLimit, func(q *query) *int { return &q.limit })
+	limitParam = numberParam("limit", fmt.Sprintf("the most rows; %d without it", defaultLimit), maxLimit, func(q *query) *int { return &q.limit })
 	pageParam  = numberParam("page", "which rows: page 2 begins behind the first limit rows", maxPage, func(q *query) *int { return &q.page })
 
 	// spanParams choose a period, commonParams are those of every question
@@ -147,6 +151,8 @@ var (
 var allowedSite = fmt.Sprintf("1 to %d letters, digits and . _ : -", event.MaxSite)
 
 const allowedDate = "a date that exists, as YYYY-MM-DD"
+
+var dateSchema = object{"type": "string", "format": "date"}
 
 func setDate(date *string, name, value string) error {
 	*date = value
@@ -179,6 +185,7 @@ func numberParam(name, meaning string, most int, field func(*query) *int) parame
 	allowed := fmt.Sprintf("1 to %d", most)
 	return parameter{
 		name: name, meaning: meaning, allowed: allowed,
+		schema: object{"type": "integer", "minimum": 1, "maximum": most},
 		set: func(q *query, value string) error {
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 1 || n > most {
@@ -195,6 +202,7 @@ func flagParam(name, meaning string, field func(*query) *bool) parameter {
 	words := []string{"true", "false"}
 	return parameter{
 		name: name, meaning: meaning, allowed: strings.Join(words, ", "), values: words,
+		schema: object{"type": "boolean"},
 		set: func(q *query, value string) error {
 			*field(q) = value == "true"
 			return checkWord(name, value, words)

@@ -124,6 +124,7 @@ func (r *Report) Register(rt *web.Router) {
 		rt.Handle(e.path, web.Methods{http.MethodGet: r.handler(e)})
 	}
 	rt.Handle(batchPath, web.Methods{http.MethodPost: r.batch})
+	rt.Handle(openAPIPath, web.Methods{http.MethodGet: serveOpenAPI})
 	rt.Handle(jobsPath+"{id}", web.Methods{http.MethodGet: r.jobs.show})
 }
 

@@ -34,7 +34,7 @@ var sitesEndpoint = endpoint{
 type Sites struct {
 	Sites []SiteTotals `json:"sites" doc:"the sites of the page, by name"`
 	More  bool         `json:"more" doc:"true: there are sites on the next page"`
-	AsOf  *string      `json:"as_of" doc:"as_of"`
+	AsOf  *string      `json:"as_of"`
 }
 
 // SiteTotals is one site in Sites.

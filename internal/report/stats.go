@@ -42,9 +42,9 @@ var statsEndpoint = endpoint{
 // Stats is the answer of GET /stats.
 type Stats struct {
 	StatsNumbers
-	Compare *StatsNumbers `json:"compare,omitempty" doc:"the same of the other period, where one is compared"`
-	Change  *StatsChange  `json:"change,omitempty" doc:"how much more it is than in the other period, as a share of that: 0.25 is a quarter more; null where the other number is 0"`
-	AsOf    *string       `json:"as_of" doc:"every event that was accepted before this time is in the numbers; later ones may be. UTC; null before the first events were counted"`
+	Compare *StatsNumbers `json:"compare,omitempty"`
+	Change  *StatsChange  `json:"change,omitempty"`
+	AsOf    *string       `json:"as_of"`
 }
 
 // StatsNumbers are the numbers of Stats for one period.

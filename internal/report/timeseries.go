@@ -32,7 +32,14 @@ var timeseriesEndpoint = endpoint{
 	summary: "Events, views, users and visits of a period by hour, day, week or month.",
 	sample:  Timeseries{},
 	params:  slices.Concat(commonParams, []parameter{intervalParam}),
-	parts:   func(*query) parts { return visitsPart | hourUsersPart },
+	parts: func(q *query) parts {
+		// How long an open period is shows only when it is read.
+		open := q.interval == "" && (q.span.from == "" || q.span.to == "")
+		if open || intervalOf(q, q.span) == byHour {
+			return hourUsersPart
+		}
+		return corePart
+	},
 	answer: func(q *query, now, before *period) (any, error) {
 		numbers, err := timeseriesNumbers(q, now)
 		if err != nil {
@@ -60,9 +67,9 @@ var timeseriesEndpoint = endpoint{
 // Timeseries is the answer of GET /stats/timeseries.
 type Timeseries struct {
 	TimeseriesNumbers
-	Compare *TimeseriesNumbers `json:"compare,omitempty" doc:"compare"`
-	Change  *TimeseriesChange  `json:"change,omitempty" doc:"change"`
-	AsOf    *string            `json:"as_of" doc:"as_of"`
+	Compare *TimeseriesNumbers `json:"compare,omitempty"`
+	Change  *TimeseriesChange  `json:"change,omitempty"`
+	AsOf    *string            `json:"as_of"`
 }
 
 // TimeseriesNumbers are the numbers of Timeseries for one period.

@@ -37,9 +37,9 @@ var usersEndpoint = endpoint{
 // Users is the answer of GET /stats/users.
 type Users struct {
 	UsersNumbers
-	Compare *UsersNumbers `json:"compare,omitempty" doc:"compare"`
-	Change  *UsersChange  `json:"change,omitempty" doc:"change"`
-	AsOf    *string       `json:"as_of" doc:"as_of"`
+	Compare *UsersNumbers `json:"compare,omitempty"`
+	Change  *UsersChange  `json:"change,omitempty"`
+	AsOf    *string       `json:"as_of"`
 }
 
 // UsersNumbers are the numbers of Users for one period.

@@ -5,7 +5,6 @@ var visitsEndpoint = endpoint{
 	summary: "The visits of a period: how many, how long, and how many had one event only.",
 	sample:  Visits{},
 	params:  commonParams,
-	parts:   func(*query) parts { return visitsPart },
 	months:  true,
 	answer: func(q *query, now, before *period) (any, error) {
 		answer := &Visits{VisitsNumbers: visitsNumbers(q, now)}
@@ -37,9 +36,9 @@ var visitsEndpoint = endpoint{
 // Visits is the answer of GET /stats/visits.
 type Visits struct {
 	VisitsNumbers
-	Compare *VisitsNumbers `json:"compare,omitempty" doc:"compare"`
-	Change  *VisitsChange  `json:"change,omitempty" doc:"change"`
-	AsOf    *string        `json:"as_of" doc:"as_of"`
+	Compare *VisitsNumbers `json:"compare,omitempty"`
+	Change  *VisitsChange  `json:"change,omitempty"`
+	AsOf    *string        `json:"as_of"`
 }
 
 // VisitsNumbers are the numbers of Visits for one period.

@@ -1,0 +1,176 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"strconv"
+	"sync"
+
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// openAPIPath is where the description of all endpoints is.
+const openAPIPath = "/openapi.json"
+
+// openAPI is the OpenAPI document of the role. It is made of what the requests
+// are parsed by and of the types that the answers are encoded from.
+var openAPI = sync.OnceValue(func() []byte {
+	types := schemas{}
+	paths := object{}
+	for _, e := range endpoints {
+		paths[e.path] = object{"get": e.operation(types)}
+	}
+	paths[batchPath] = object{"post": batchOperation(types)}
+	paths[jobsPath+"{id}"] = object{"get": jobOperation(types)}
+	document, err := json.Marshal(object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title":       "Daybook reports",
+			"version":     strconv.Itoa(answersVersion),
+			"summary":     "What was counted on web sites.",
+			"description": "Answers are read from rollups, which are made as events come in; what rollups cannot answer is counted from the raw events.",
+			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
+		},
+		"paths":      paths,
+		"components": object{"schemas": types},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return append(document, '\n')
+})
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// An error here means that the client has gone.
+	_, _ = w.Write(openAPI())
+	return nil
+}
+
+// operation describes GET of an endpoint.
+func (e *endpoint) operation(types schemas) object {
+	parameters := []object{}
+	takes := make(map[string]bool)
+	for _, p := range e.params {
+		parameters = append(parameters, p.describe())
+		takes[p.name] = true
+	}
+	content := object{"application/json": object{"schema": types.of(reflect.TypeOf(e.sample))}}
+	if e.table != nil {
+		content["text/csv"] = object{"schema": object{"type": "string"}}
+	}
+	headers := object{"Daybook-As-Of": header("as_of of the answer")}
+	responses := errorResponses(types, 400, 422, 500, 503)
+	if e.answer != nil {
+		headers["ETag"] = header("names this answer, unless raw events were counted for it")
+		responses["304"] = object{"description": "The answer is still the one that If-None-Match names, but for as_of.", "headers": headers}
+	}
+	responses["200"] = object{"description": "The answer.", "headers": headers, "content": content}
+	if takes[asyncParam.name] {
+		responses["202"] = object{
+			"description": "The question was taken; it is answered where Location says.",
+			"headers":     object{"Location": header("where the job is")},
+			"content":     jsonOf(types, Job{}),
+		}
+	}
+	return object{
+		"operationId": e.name(),
+		"summary":     e.summary,
+		"parameters":  parameters,
+		"responses":   responses,
+	}
+}
+
+// describe gives a parameter as OpenAPI has it.
+func (p *parameter) describe() object {
+	schema := object{"type": "string"}
+	switch {
+	case p.schema != nil:
+		schema = p.schema
+	case p.values != nil:
+		schema["enum"] = p.values
+	}
+	if p.repeats {
+		schema = object{"type": "array", "items": schema}
+	}
+	return object{
+		"name": p.name, "in": "query", "required": p.required, "schema": schema,
+		"description": p.meaning + ". Allowed: " + p.allowed,
+	}
+}
+
+func batchOperation(types schemas) object {
+	value := []any{object{"type": "string"}, object{"type": "number"}, object{"type": "boolean"}}
+	list := object{"type": "array", "items": object{"anyOf": value}}
+	question := object{
+		"type":                 "object",
+		"description":          "the parameters that GET of the endpoint would have; one that is given several times is a list",
+		"required":             []string{"endpoint"},
+		"properties":           object{"endpoint": object{"type": "string", "enum": endpointNames()}},
+		"additionalProperties": object{"anyOf": append(value, list)},
+	}
+	body := object{
+		"type":                 "object",
+		"required":             []string{"queries"},
+		"properties":           object{"queries": object{"type": "array", "minItems": 1, "maxItems": maxBatch, "items": question}},
+		"additionalProperties": false,
+	}
+	responses := errorResponses(types, 400, 413, 422)
+	responses["200"] = object{
+		"description": "An answer to each question, which may be an error.",
+		"content":     jsonOf(types, Batch{}),
+	}
+	return object{
+		"operationId": "query",
+		"summary":     "Several questions in one request.",
+		"requestBody": object{"required": true, "content": object{"application/json": object{"schema": body}}},
+		"responses":   responses,
+	}
+}
+
+func jobOperation(types schemas) object {
+	responses := errorResponses(types, 404, 500, 503)
+	responses["200"] = object{"description": "The job.", "content": jsonOf(types, Job{})}
+	return object{
+		"operationId": "job",
+		"summary":     "A question that was asked with async=true, and its answer once it is there.",
+		"parameters": []object{{
+			"name": "id", "in": "path", "required": true, "schema": object{"type": "string"},
+			"description": "as in the Location that the question was answered with",
+		}},
+		"responses": responses,
+	}
+}
+
+func jsonOf(types schemas, sample any) object {
+	return object{"application/json": object{"schema": types.of(reflect.TypeOf(sample))}}
+}
+
+func header(meaning string) object {
+	return object{"description": meaning, "schema": object{"type": "string"}}
+}
+
+// errorMeanings say when the report role answers with a status.
+var errorMeanings = map[int]string{
+	http.StatusBadRequest:            "The request cannot be read.",
+	http.StatusNotFound:              "There is no such thing.",
+	http.StatusRequestEntityTooLarge: fmt.Sprintf("The body is larger than %d bytes.", maxBatchBytes),
+	http.StatusUnprocessableEntity:   "A parameter is missing, wrong, unknown or given too often, or the question takes reading too many raw events.",
+	http.StatusInternalServerError:   "A fault of the server, whose log has more.",
+	http.StatusServiceUnavailable:    "Not possible just now; Retry-After says when to ask again.",
+}
+
+func errorResponses(types schemas, statuses ...int) object {
+	responses := object{}
+	for _, status := range statuses {
+		response := object{"description": errorMeanings[status], "content": jsonOf(types, web.Error{})}
+		if status == http.StatusServiceUnavailable {
+			response["headers"] = object{"Retry-After": header("seconds")}
+		}
+		responses[strconv.Itoa(status)] = response
+	}
+	return responses
+}
