@@ -179,8 +179,12 @@ func (s *scans) survey(ctx context.Context, q *query, asked span) ([]rawDay, err
 	days := make([]rawDay, len(dates))
 	for i, date := range dates {
 		if key := (store.DayKey{Site: q.site, Zone: asked.zone, Date: date}); !site.Whole(key, asked.zones, kept) {
+			first := kept
+			if key.Date = first; !site.Whole(key, asked.zones, kept) {
+				first = site.Shift(first, 1)
+			}
 			return nil, rawRefusal(q, fmt.Sprintf("needs raw events from %s on, and those before %s are not all kept any more", date, kept),
-				"a period that begins later than "+kept)
+				fmt.Sprintf("a period that begins on %s or later", first))
 		}
 		days[i] = rawDay{date: date, events: counted[date]}
 	}
@@ -259,28 +263,13 @@ func (s *spanScan) days(ctx context.Context, days []rawDay, want parts, f *found
 		if day.Events == 0 {
 			continue
 		}
+		day.Compact(scanLimits)
 		f.add(only(day, want), s.query.endpoint.months)
 		if f.memory() > maxScanMemory {
 			return rawRefusal(s.query, fmt.Sprintf("takes more than %d MiB of memory", maxScanMemory>>20), "a shorter period")
 		}
 	}
 	return nil
-}
-
-// only gives what is wanted of a day, compacted.
-func only(day *rollup.Day, want parts) *rollup.Day {
-	day.Compact(scanLimits)
-	day.Visits.Close()
-	part := rollup.NewDay(day.Site, day.Date)
-	part.Zone, part.Users = day.Zone, day.Users
-	part.Events, part.HourEvents = day.Events, day.HourEvents
-	part.Views, part.HourViews = day.Views, day.HourViews
-	for p := parts(1); p < endOfParts; p <<= 1 {
-		if want&p != 0 {
-			copyPart(part, day, p)
-		}
-	}
-	return part
 }
 
 // users counts the distinct users. They are told apart by hashes of 64 bits:
