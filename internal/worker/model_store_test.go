@@ -102,6 +102,20 @@ type actorQueue struct {
 	a *actor
 }
 
+func (q actorQueue) Backlog(context.Context) (backlog []queue.Backlog, err error) {
+	err = q.a.call("backlog", func() error {
+		for stream, entries := range q.entries {
+			b := queue.Backlog{Stream: stream, Entries: int64(len(entries))}
+			if len(entries) > 0 {
+				b.Newest = entries[len(entries)-1].ID
+			}
+			backlog = append(backlog, b)
+		}
+		return nil
+	})
+	return backlog, err
+}
+
 func (q actorQueue) Layout(context.Context) (queue.Layout, error) { panic("not used") }
 
 func (q actorQueue) Read(_ context.Context, stream string, pos rollup.EntryID, limit, _ int, _ time.Duration) (entries []queue.Entry, err error) {
@@ -134,6 +148,8 @@ type modelStore struct {
 	atomic      bool // steps are atomic batches, as in the embedded store
 	events      map[string]store.Event
 	days        map[store.DayKey][]byte
+	born        uint64 // counts the new rollups, each of which gets revs of its own
+	records     map[string]store.SiteRecord
 	checkpoints map[string]store.Checkpoint
 	letters     map[string]store.DeadLetter
 	kept        map[string]string
@@ -153,24 +169,28 @@ func (m *modelStore) day(key store.DayKey) *rollup.Day {
 	return day
 }
 
-// swap writes a day if its rev is right, and leaves the caller's rev alone.
-func (m *modelStore) swap(day *rollup.Day) bool {
-	key := store.KeyOf(day)
-	var rev uint64
-	if stored := m.day(key); stored != nil {
-		rev = stored.Rev
+// nextRev gives the rev with which a day would be written, if its rev is right.
+func (m *modelStore) nextRev(day *rollup.Day) (rev uint64, ok bool) {
+	stored := m.day(store.KeyOf(day))
+	switch {
+	case stored == nil && day.Rev == 0:
+		m.born++
+		return m.born << 32, true
+	case stored != nil && stored.Rev == day.Rev:
+		return day.Rev + 1, true
 	}
-	if rev != day.Rev {
-		return false
-	}
-	day.Rev++
-	b, err := day.AppendBinary(nil)
-	day.Rev--
+	return 0, false
+}
+
+// write writes a day with a rev and leaves the caller's alone.
+func (m *modelStore) write(day *rollup.Day, rev uint64) {
+	written := *day
+	written.Rev = rev
+	b, err := written.AppendBinary(nil)
 	if err != nil {
 		panic(err)
 	}
-	m.days[key] = b
-	return true
+	m.days[store.KeyOf(day)] = b
 }
 
 func (m *modelStore) insert(e store.Event) store.Outcome {
@@ -203,18 +223,78 @@ type actorStore struct {
 func (s actorStore) Leases(context.Context) ([]store.Lease, error) { panic("not used") }
 func (s actorStore) SwapLease(context.Context, store.Lease) error  { panic("not used") }
 func (s actorStore) DropLease(context.Context, store.Lease) error  { panic("not used") }
-func (s actorStore) EventDates(context.Context, string, string, string) ([]string, error) {
+func (s actorStore) SiteDays(context.Context, string, string, string, string, func(*rollup.Day, *store.DamagedError) error) error {
 	panic("not used")
 }
+func (s actorStore) DayHeads(context.Context, string, string, string, string) ([]store.Head, error) {
+	panic("not used")
+}
+func (s actorStore) Month(context.Context, store.DayKey) (*rollup.Day, error) { panic("not used") }
+func (s actorStore) PutMonth(context.Context, *rollup.Day) error              { panic("not used") }
+func (s actorStore) Sites(context.Context, string, int) ([]string, error)     { panic("not used") }
 func (s actorStore) SiteRecordsAfter(context.Context, string, int) ([]store.SiteRecord, error) {
 	panic("not used")
 }
-func (s actorStore) SwapSiteRecord(context.Context, *store.SiteRecord) error { panic("not used") }
-func (s actorStore) DropSiteRecord(context.Context, store.SiteRecord) error  { panic("not used") }
+func (s actorStore) DropSiteRecord(context.Context, store.SiteRecord) error { panic("not used") }
 
-// SiteRecords is part of store.SiteRecords: no site has a record.
-func (s actorStore) SiteRecords(context.Context, []string) (map[string]store.SiteRecord, error) {
-	return nil, nil
+func (s actorStore) SiteRecords(_ context.Context, sites []string) (map[string]store.SiteRecord, error) {
+	found := map[string]store.SiteRecord{}
+	err := s.a.call("settings", func() error {
+		for _, site := range sites {
+			if record, ok := s.records[site]; ok {
+				found[site] = record
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (s actorStore) SwapSiteRecord(_ context.Context, record *store.SiteRecord) error {
+	return s.a.call("change settings of "+record.Site, func() error {
+		if s.a.fault == conflict || s.records[record.Site].Rev != record.Rev {
+			return store.ErrConflict
+		}
+		written := *record
+		written.Rev++
+		s.records[record.Site] = written
+		return nil
+	})
+}
+
+func (s actorStore) DropRollups(_ context.Context, site, zone string) error {
+	s.own(map[string]bool{site: true})
+	defer s.disown()
+	return s.a.call("drop rollups in "+zone, func() error {
+		maps.DeleteFunc(s.days, func(key store.DayKey, _ []byte) bool { return key.Site == site && key.Zone == zone })
+		return nil
+	})
+}
+
+func (s actorStore) DayDates(_ context.Context, site, zone, _, _ string) (dates []string, err error) {
+	err = s.a.call("dates of rollups", func() error {
+		for key := range s.days {
+			if key.Site == site && key.Zone == zone {
+				dates = append(dates, key.Date)
+			}
+		}
+		return nil
+	})
+	slices.Sort(dates)
+	return dates, err
+}
+
+func (s actorStore) EventDates(_ context.Context, site, _, _ string) (dates []string, err error) {
+	err = s.a.call("dates of events", func() error {
+		for _, e := range s.events {
+			if e.Site == site {
+				dates = append(dates, e.Date)
+			}
+		}
+		return nil
+	})
+	slices.Sort(dates)
+	return slices.Compact(dates), err
 }
 
 func (s actorStore) ScanDay(_ context.Context, site string, dates []string, from, upTo rollup.Marks, fn func(*store.Event) error) error {
@@ -302,14 +382,18 @@ func (s actorStore) Day(_ context.Context, key store.DayKey) (day *rollup.Day, e
 func (s actorStore) SwapDay(_ context.Context, day *rollup.Day) error {
 	s.own(map[string]bool{day.Site: true})
 	defer s.disown()
-	err := s.a.call("swap "+day.Site+"|"+day.Date, func() error {
-		if s.a.fault == conflict || !s.swap(day) {
+	var rev uint64
+	err := s.a.call("swap "+store.KeyOf(day).String(), func() (err error) {
+		next, ok := s.nextRev(day)
+		if s.a.fault == conflict || !ok {
 			return store.ErrConflict
 		}
+		rev = next
+		s.write(day, rev)
 		return nil
 	})
 	if err == nil {
-		day.Rev++
+		day.Rev = rev
 	}
 	return err
 }
@@ -345,7 +429,7 @@ func (s actorStore) disown() {
 }
 
 func (s actorStore) Begin() store.Step {
-	return &modelStep{actorStore: s, swapped: map[store.DayKey]*rollup.Day{}}
+	return &modelStep{actorStore: s, swapped: map[store.DayKey]swapped{}}
 }
 
 // modelStep takes effect call by call, or keeps everything back until Commit
@@ -353,8 +437,14 @@ func (s actorStore) Begin() store.Step {
 type modelStep struct {
 	actorStore
 	events  []store.Event
-	swapped map[store.DayKey]*rollup.Day
+	swapped map[store.DayKey]swapped
 	letters []store.DeadLetter
+}
+
+// swapped is a day to be written with a rev.
+type swapped struct {
+	day *rollup.Day
+	rev uint64
 }
 
 func (st *modelStep) Insert(_ context.Context, events []store.Event) (outcomes []store.Outcome, err error) {
@@ -402,28 +492,24 @@ func (st *modelStep) Load(_ context.Context, keys []store.DayKey) (days map[stor
 }
 
 func (st *modelStep) Swap(_ context.Context, days []*rollup.Day) (conflicts []store.DayKey, err error) {
-	var written []*rollup.Day
+	var written []swapped
 	err = st.a.call("swap", func() error {
 		for i, day := range days {
 			if st.a.fault == partly && i >= len(days)/2 {
 				break
 			}
 			key := store.KeyOf(day)
-			var ok bool
-			if st.atomic {
-				stored := st.day(key)
-				ok = stored == nil && day.Rev == 0 || stored != nil && stored.Rev == day.Rev
-				if ok {
-					st.swapped[key] = day
-				}
-			} else {
-				ok = st.swap(day)
+			rev, ok := st.nextRev(day)
+			if ok && st.atomic {
+				st.swapped[key] = swapped{day, rev}
+			} else if ok {
+				st.write(day, rev)
 			}
 			// A claimed conflict is one whose write went through all the same.
 			if !ok || st.a.fault == conflict && !st.atomic {
 				conflicts = append(conflicts, key)
 			} else {
-				written = append(written, day)
+				written = append(written, swapped{day, rev})
 			}
 		}
 		return nil
@@ -431,8 +517,8 @@ func (st *modelStep) Swap(_ context.Context, days []*rollup.Day) (conflicts []st
 	if err != nil {
 		return nil, err
 	}
-	for _, day := range written {
-		day.Rev++
+	for _, w := range written {
+		w.day.Rev = w.rev
 	}
 	return conflicts, nil
 }
@@ -463,12 +549,8 @@ func (st *modelStep) Commit(_ context.Context, c store.Checkpoint) error {
 			for _, e := range st.events {
 				st.insert(e)
 			}
-			for _, day := range st.swapped {
-				day.Rev-- // raised at Swap
-				if !st.swap(day) {
-					panic("a rollup changed under a step that has its site to itself")
-				}
-				day.Rev++
+			for _, s := range st.swapped {
+				st.write(s.day, s.rev)
 			}
 			st.put(st.letters)
 		}

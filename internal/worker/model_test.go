@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -21,10 +23,16 @@ import (
 var (
 	modelStreams = []string{"1:0", "2:0"} // two epochs that carry the same sites
 	modelSites   = []string{"a", "b"}
-	modelDays    = []time.Time{
+	// Between two of these times in turn a day begins in Kolkata, in UTC and in
+	// São Paulo.
+	modelZones = []string{"", "Asia/Kolkata", "America/Sao_Paulo"}
+	modelTimes = []time.Time{
+		time.Date(2026, 3, 1, 18, 25, 0, 0, time.UTC),
 		time.Date(2026, 3, 1, 23, 59, 0, 0, time.UTC),
 		time.Date(2026, 3, 2, 0, 1, 0, 0, time.UTC),
+		time.Date(2026, 3, 2, 3, 1, 0, 0, time.UTC),
 	}
+	modelDates = []string{"2026-03-01", "2026-03-02"}
 )
 
 const poison = "poison"
@@ -36,7 +44,7 @@ func modelEvent(n int) event.Event {
 		ID:   fmt.Sprintf("e%d", n),
 		Site: modelSites[n%2],
 		User: fmt.Sprintf("u%d", n%5),
-		Time: modelDays[n/2%2],
+		Time: modelTimes[n/2%4],
 	}
 	e.Values[rollup.EventType] = rollup.PageView
 	e.Values[rollup.Path] = fmt.Sprintf("/%d", n%3)
@@ -88,8 +96,11 @@ type world struct {
 	batch    []int // entries a step, by worker
 	lossy    bool  // rollups get lost, and are rebuilt in the end
 	expiring bool  // the first day's raw events get removed
+	changing bool  // sites get other time zones
 	rebuild  *actor
 	expiry   *actor
+	change   *actor
+	changed  store.DayKey // what change changes: the site and its new zone
 	accepted map[int]bool
 	garbage  int
 	last     map[string]rollup.EntryID
@@ -106,6 +117,7 @@ func newWorld(t *rapid.T) *world {
 			checkpoints: map[string]store.Checkpoint{},
 			letters:     map[string]store.DeadLetter{},
 			kept:        map[string]string{},
+			records:     map[string]store.SiteRecord{},
 			busy:        map[string]*actor{},
 			poison:      poison,
 		},
@@ -116,6 +128,16 @@ func newWorld(t *rapid.T) *world {
 	}
 	// A rollup that is lost after its raw events is lost for good.
 	w.expiring = !w.lossy && rapid.Bool().Draw(t, "raw events expire")
+	w.changing = !w.expiring && rapid.Bool().Draw(t, "zones change")
+	for _, name := range modelSites {
+		if zone := rapid.SampledFrom(modelZones).Draw(t, "zone of "+name); zone != "" {
+			body, err := json.Marshal(site.Settings{Zone: zone, Zones: []string{"", zone}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.store.records[name] = store.SiteRecord{Site: name, Rev: 1, Body: body}
+		}
+	}
 	for i := range w.batch {
 		w.workers = append(w.workers, w.startWorker(i))
 	}
@@ -138,22 +160,73 @@ func (w *world) startWorker(i int) *actor {
 	})
 }
 
-// modelKey is day n of the model's four.
-func modelKey(n int) store.DayKey {
-	return store.DayKey{Site: modelSites[n%2], Date: modelDays[n/2%2].Format(time.DateOnly)}
+// settings are those of a site now.
+func (w *world) settings(name string) *site.Settings {
+	settings := new(site.Settings)
+	if record, ok := w.store.records[name]; ok {
+		var err error
+		if *settings, err = site.Parse(record); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return settings
 }
 
-func (w *world) startRebuild(n int) {
-	key := modelKey(n)
+// key is day n of four, in the zone that its site has now or, if there is one
+// and it is wanted, will have next.
+func (w *world) key(n int, next bool) store.DayKey {
+	name := modelSites[n%2]
+	zones := w.settings(name).Folding()
+	if !next {
+		zones = zones[:1]
+	}
+	return store.DayKey{Site: name, Zone: zones[len(zones)-1], Date: modelDates[n/2%2]}
+}
+
+func (w *world) startRebuild(key store.DayKey) {
 	w.rebuild = newActor("rebuild of "+key.String(), func(a *actor) {
 		_, _, _ = reconcile.RebuildDay(context.Background(), actorStore{w.store, a}, key, reconcile.Options{Limits: rollup.DefaultLimits})
+	})
+}
+
+// startChange starts to change the time zone of a site, which tries again when
+// something fails. One that was killed is to be started again for the same.
+func (w *world) startChange(name, zone string) {
+	w.change = newActor("change of "+name+" to "+zone, func(a *actor) {
+		q, st := actorQueue{w.queue, a}, actorStore{w.store, a}
+		ctx := context.Background()
+		change := reconcile.ZoneChange{
+			Site: name, Zone: zone, Limits: rollup.DefaultLimits,
+			Wait: func(ctx context.Context) error {
+				drain, err := reconcile.NewDrain(ctx, q)
+				for err == nil {
+					checkpoints, failed := st.Checkpoints(ctx)
+					if failed == nil && drain.Done(checkpoints) {
+						return nil
+					}
+					err = failed
+				}
+				return err
+			},
+			Restart: func(context.Context) error { return nil },
+			Build: func(ctx context.Context, days []store.DayKey, build reconcile.BuildFunc) error {
+				for _, key := range days {
+					if _, _, err := build(ctx, key); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		}
+		for change.Run(ctx, st) != nil {
+		}
 	})
 }
 
 // startExpiry starts to remove the raw events of the first day of a site.
 func (w *world) startExpiry(site string) {
 	w.expiry = newActor("expiry of "+site, func(a *actor) {
-		_ = actorStore{w.store, a}.expire(site, modelDays[1].Format(time.DateOnly))
+		_ = actorStore{w.store, a}.expire(site, modelDates[1])
 	})
 }
 
@@ -187,19 +260,36 @@ func (w *world) do(o op) {
 		w.queue.append(stream, string(lines), len(o.events))
 		w.last[stream] = rollup.EntryID{Ms: w.queue.clock}
 		w.t.Logf("append to %s as %d: %v", stream, w.queue.clock, o.events)
+	case o.kind == 3 && o.calls == 5 && w.change != nil: // kill -9 and resume
+		w.change.kill()
+		w.startChange(w.changed.Site, w.changed.Zone)
 	case o.kind == 3: // kill -9 and restart
 		i := o.actor % len(w.workers)
 		w.workers[i].kill()
 		w.workers[i] = w.startWorker(i)
 		w.t.Logf("%s: killed and restarted", w.workers[i].name)
 	case o.kind == 4 && w.rebuild == nil:
-		w.startRebuild(o.actor)
-	case o.kind == 5 && w.lossy && w.store.busy[modelKey(o.actor).Site] == nil:
-		key := modelKey(o.actor)
+		w.startRebuild(w.key(o.actor, o.calls > 2))
+	case o.kind == 5 && w.lossy && w.store.busy[modelSites[o.actor%2]] == nil:
+		key := w.key(o.actor, o.calls > 2)
 		delete(w.store.days, key)
 		w.t.Logf("%s is lost", key)
 	case o.kind == 5 && w.expiring && w.expiry == nil && len(w.accepted) > 15:
 		w.startExpiry(modelSites[o.actor%2])
+	case o.kind == 7 && w.changing && w.change == nil:
+		w.changed = store.DayKey{Site: modelSites[o.actor%2], Zone: modelZones[o.calls%3]}
+		w.startChange(w.changed.Site, w.changed.Zone)
+	case o.kind >= 15 && w.change != nil:
+		for n := range o.calls {
+			f := none
+			if n == o.calls-1 {
+				f = o.fault
+			}
+			if w.change != nil && !w.turn(w.change, f) {
+				w.change = nil
+			}
+			w.checkServed()
+		}
 	case o.kind >= 15 && w.expiry != nil:
 		if !w.turn(w.expiry, o.fault) {
 			w.expiry = nil
@@ -232,23 +322,29 @@ func (w *world) settle() {
 			w.turn(a, none)
 		}
 	}
-	w.close()
-	for i, stream := range modelStreams {
+	w.killWorkers()
+	for i := range modelStreams {
 		if i >= len(w.batch) {
 			w.batch = append(w.batch, 1)
 		}
-		a := w.startWorker(i)
-		for turns := 0; w.store.checkpoints[stream].Position.Entry.Compare(w.last[stream]) < 0; turns++ {
-			if turns > 10_000 {
-				w.t.Fatalf("%s does not get to the end of its stream", a.name)
-			}
+		w.workers = append(w.workers, w.startWorker(i))
+	}
+	for turns := 0; w.change != nil || w.behind(); turns++ {
+		if turns > 10_000 {
+			w.t.Fatal("it does not come to an end")
+		}
+		for _, a := range w.workers {
 			w.turn(a, none)
 		}
-		a.kill()
+		if w.change != nil && !w.turn(w.change, none) {
+			w.change = nil
+		}
+		w.checkServed()
 	}
+	w.killWorkers()
 	if w.lossy {
 		for n := range 4 {
-			w.startRebuild(n)
+			w.startRebuild(w.key(n, false))
 			for w.turn(w.rebuild, none) {
 			}
 		}
@@ -256,15 +352,56 @@ func (w *world) settle() {
 	}
 }
 
-func (w *world) close() {
+// behind tells whether something that was accepted is not behind the
+// checkpoints.
+func (w *world) behind() bool {
+	for stream, last := range w.last {
+		if w.store.checkpoints[stream].Position.Entry.Compare(last) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// checkServed makes sure that the rollups that answers are read from have
+// counted all that is behind the checkpoints, whatever zone they are in.
+func (w *world) checkServed() {
+	if w.lossy || !w.changing {
+		return
+	}
+	for _, e := range w.store.events {
+		if w.store.checkpoints[e.Stream].Position.Compare(e.Position) < 0 {
+			continue
+		}
+		if key := w.served(&e.Event); !w.counts(key, e.ID) {
+			w.t.Fatalf("%s has not counted %s, which is behind the checkpoint", key, e.ID)
+		}
+	}
+}
+
+// served gives the key of the rollup that answers about an event are read from.
+func (w *world) served(e *event.Event) store.DayKey {
+	zone := w.settings(e.Site).Zone
+	location, err := event.Location(zone)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return store.DayKey{Site: e.Site, Zone: zone, Date: e.Date(location)}
+}
+
+func (w *world) killWorkers() {
 	for _, a := range w.workers {
 		a.kill()
 	}
-	if w.rebuild != nil {
-		w.rebuild.kill()
-	}
-	if w.expiry != nil {
-		w.expiry.kill()
+	w.workers = nil
+}
+
+func (w *world) close() {
+	w.killWorkers()
+	for _, a := range []*actor{w.rebuild, w.expiry, w.change} {
+		if a != nil {
+			a.kill()
+		}
 	}
 }
 
@@ -289,7 +426,11 @@ func (w *world) check() {
 			want[key] = rollup.NewDay(key.Site, key.Date)
 		}
 		position.Line++
-		want[key].Fold("", []rollup.Event{e.ForFold(position, time.UTC)})
+		clock, err := event.NewClock(key.Zone, key.Date)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		want[key].Fold("", []rollup.Event{e.ForFold(position, clock)})
 	}
 	for key, day := range want {
 		stored := w.store.day(key)
@@ -302,7 +443,7 @@ func (w *world) check() {
 		}
 	}
 	for key := range w.store.days {
-		if want[key] == nil {
+		if want[key] == nil && key.Zone == w.settings(key.Site).Zone {
 			w.t.Errorf("%s: a rollup where no event belongs", key)
 		}
 	}
