@@ -8,14 +8,15 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// typicalEvents are page views with Zipf-distributed paths and users, at the
-// zero position.
+// typicalEvents are page views of one day in the order of time, with
+// Zipf-distributed paths, at the zero position.
 func typicalEvents(n int) []rollup.Event {
 	rng := rand.New(rand.NewPCG(7, 8))
 	paths := rand.NewZipf(rng, 1.07, 1, 20_000)
 	events := make([]rollup.Event, n)
 	for i := range events {
-		events[i].Hour = rng.IntN(24)
+		at := i * 86_400_000 / n
+		events[i].Hour, events[i].At = at/3_600_000, uint32(at)
 		events[i].User = fmt.Sprintf("user-%d", rng.IntN(50_000))
 		events[i].Values = rollup.Values{
 			rollup.EventType: rollup.PageView,
@@ -50,11 +51,18 @@ func BenchmarkFold(b *testing.B) {
 	}
 }
 
-// A full day has 2,000 keys in nine tables, and 20,000 users.
+// storedDay is a day with 2,000 keys in nine tables and 20,000 users, with the
+// sets of users and visits that a stored one has.
+func storedDay() *rollup.Day {
+	d := fullDay(2000)
+	d.Compact(rollup.Limits{Keys: 2000, Bytes: 8 << 20})
+	return d
+}
+
 func BenchmarkMerge30FullDays(b *testing.B) {
 	var days []*rollup.Day
 	for range 30 {
-		days = append(days, fullDay(2000))
+		days = append(days, storedDay())
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -67,7 +75,7 @@ func BenchmarkMerge30FullDays(b *testing.B) {
 }
 
 func BenchmarkAppendBinary(b *testing.B) {
-	d := fullDay(2000)
+	d := storedDay()
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
@@ -80,7 +88,7 @@ func BenchmarkAppendBinary(b *testing.B) {
 }
 
 func BenchmarkUnmarshalBinary(b *testing.B) {
-	buf, err := fullDay(2000).AppendBinary(nil)
+	buf, err := storedDay().AppendBinary(nil)
 	if err != nil {
 		b.Fatal(err)
 	}

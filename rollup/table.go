@@ -17,8 +17,8 @@ type Count struct {
 	// Err is how far N may be too high; 0 means that N is exact.
 	Err uint64
 	// Users are the users of the events that were counted, of KeyPrecision;
-	// nil: they are not known. The set belongs to the table: it is to be read,
-	// not changed.
+	// nil: they are not known. The set belongs to the table and changes with
+	// it; it is only to be read.
 	Users *Uniques
 	// Missed is up to how many counts Users was not shown: the true number of
 	// users lies between its estimate and that plus Missed. 0 if Users is nil.
@@ -133,19 +133,25 @@ func (t *Table) row(key string) *Count {
 	if row := t.index[key]; row != nil {
 		return row
 	}
-	// The key is cloned because it may be a part of something much larger.
-	return t.insert(Count{Key: strings.Clone(key), Users: NewUniques(KeyPrecision)})
+	// The key is cloned because it may be a part of something much larger. The
+	// users lie next to their row because the two are needed together.
+	fresh := &struct {
+		count Count
+		users Uniques
+	}{count: Count{Key: strings.Clone(key)}, users: Uniques{precision: KeyPrecision}}
+	fresh.count.Users = &fresh.users
+	return t.insert(&fresh.count)
 }
 
 // insert adds a row for a key that has none. Up to now the key may have been
 // counted as often as the floor says, for as many users.
-func (t *Table) insert(c Count) *Count {
+func (t *Table) insert(c *Count) *Count {
 	c.N += t.floor
 	c.Err += t.floor
 	if c.Users != nil {
 		c.Missed += t.floor
 	}
-	row := &c
+	row := c
 	t.index[row.Key] = row
 	t.rows = append(t.rows, row)
 	t.keyBytes += len(row.Key)
@@ -180,7 +186,7 @@ func (t *Table) Merge(other *Table) {
 		if c.Users != nil {
 			own.Users = c.Users.clone()
 		}
-		t.insert(own)
+		t.insert(&own)
 	}
 	t.floor += other.floor
 }
@@ -251,6 +257,7 @@ func (t *Table) dropUsers() {
 		}
 		size += row.Users.encodedSize()
 		if i >= UserKeys && size > userBytes {
+			*row.Users = Uniques{} // which may lie in one piece with the row
 			row.Users, row.Missed = nil, 0
 		}
 	}

@@ -42,12 +42,12 @@ func HashUser(user string) uint64 {
 // merges. The zero value is an empty set that takes its precision from the
 // first set merged into it; NewUniques makes one to insert into.
 type Uniques struct {
-	// precision is 4 to 16, or 0 in a zero value.
-	precision uint8
-	// list holds the hashes in ascending order while regs is nil.
-	list []uint32
 	// regs holds for each register the position of the first one bit seen.
 	regs []uint8
+	// list holds the hashes in ascending order while regs is nil.
+	list []uint32
+	// precision is 4 to 16, or 0 in a zero value.
+	precision uint8
 }
 
 // NewUniques makes an empty set with 2^precision registers, 4 to 16.
@@ -94,10 +94,11 @@ func (u *Uniques) insert(hash uint32) {
 // set enters a hash into the registers: its upper bits choose one, the
 // position of the first one bit in the rest is its value.
 func (u *Uniques) set(hash uint32) {
-	i := hash >> (32 - u.precision)
-	value := uint8(bits.LeadingZeros32(hash<<u.precision|1<<(u.precision-1))) + 1
-	if u.regs[i] < value {
-		u.regs[i] = value
+	register := &u.regs[hash>>(32-u.precision)]
+	rest := hash << u.precision
+	// Mostly the rest is so large that there is nothing to count.
+	if rest>>(32-*register) == 0 {
+		*register = uint8(bits.LeadingZeros32(rest|1<<(u.precision-1))) + 1
 	}
 }
 

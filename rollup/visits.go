@@ -97,8 +97,8 @@ func (v *Visits) count(hash uint64, at uint32, view bool, page string) {
 		one.exit, one.exitAt = page, at
 	}
 	user.add(&one)
-	// Twice as many, so that sorting them is rare.
-	if len(v.users) > 2*SampledUsers {
+	// A quarter more, so that sorting them is rare.
+	if len(v.users) > SampledUsers*5/4 {
 		v.trim(SampledUsers)
 	}
 }
@@ -198,6 +198,14 @@ func (v *Visits) fits() bool {
 // merge: for caches, months and ranges. Folding into the Day afterwards
 // panics.
 func (v *Visits) Close() { *v = Visits{totals: v.Stats()} }
+
+// WithoutPages gives the totals without the pages that visits began and ended
+// with, which take almost all of their memory.
+func (v *Visits) WithoutPages() Visits {
+	totals := *v.Stats()
+	totals.Entry, totals.Exit = Table{}, Table{}
+	return Visits{totals: &totals}
+}
 
 // add merges what is known of other visits, as totals; other is only read.
 func (v *Visits) add(other *Visits) {
