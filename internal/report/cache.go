@@ -58,17 +58,11 @@ func (c *lru[K, V]) put(key K, value V, size int) {
 	c.size += size
 }
 
-// offer keeps a value where there is room, as the first one to go: it is not
-// known to be of use.
-func (c *lru[K, V]) offer(key K, value V, size int) {
+// room tells whether a value of this size would take the place of no other.
+func (c *lru[K, V]) room(size int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.remove(c.items[key])
-	if c.size+size > c.most {
-		return
-	}
-	c.items[key] = c.order.PushBack(&item[K, V]{key, value, size})
-	c.size += size
+	return c.size+size <= c.most
 }
 
 // remove takes a value out; nil is none. mu is held.
@@ -82,13 +76,14 @@ func (c *lru[K, V]) remove(e *list.Element) {
 }
 
 // parts says which parts of the rollups an answer is made of, beside the
-// counts, those by hour included, and the sketch of all users. What is not
-// asked for may be missing in a period.
+// counts, those by hour included, the sketch of all users, and how many visits
+// there were. What is not asked for may be missing in a period.
 type parts uint32
 
-// The parts; tablePart gives that of a dimension's table.
+// The parts; tablePart gives that of a dimension's table. pagesPart is the
+// pages that visits began and ended with.
 const (
-	visitsPart parts = 1 << (rollup.NumDimensions + iota)
+	pagesPart parts = 1 << (rollup.NumDimensions + iota)
 	hourUsersPart
 	endOfParts
 
@@ -98,85 +93,79 @@ const (
 
 func tablePart(d rollup.Dimension) parts { return 1 << d }
 
-// rollupCache keeps decoded rollups, each part by itself: a year of one part
-// is small where a year of all of them is not. What it keeps and gives is
-// shared: it may be read and merged from, and must never be changed.
+// rollupCache keeps decoded rollups, and where there is no room for all of
+// them those parts that were asked for: a year of one part is small where a
+// year of everything is not. What it gives is shared: it may be read and
+// merged from, and must never be changed.
 type rollupCache struct {
-	lru *lru[pieceKey, piece]
+	lru *lru[store.DayKey, kept]
 }
 
-// pieceKey names one part of one rollup.
-type pieceKey struct {
-	key  store.DayKey
-	part parts
-}
-
-// piece is a Day that has only one part.
-type piece struct {
+// kept is a rollup in the cache.
+type kept struct {
 	// version tells the writes of the rollup apart: the rev of a day, and what
 	// its parts make of a month.
 	version uint64
 	day     *rollup.Day
+	have    parts
 }
 
 func newRollupCache(bytes int) *rollupCache {
-	return &rollupCache{lru: newLRU[pieceKey, piece](bytes)}
+	return &rollupCache{lru: newLRU[store.DayKey, kept](bytes)}
 }
 
-// get gives a rollup with the parts, if all of them are here in this version.
+// get gives a rollup with the parts, if it is here in this version with all of
+// them.
 func (c *rollupCache) get(key store.DayKey, version uint64, need parts) (*rollup.Day, bool) {
-	core, ok := c.lru.get(pieceKey{key, corePart})
-	if !ok || core.version != version {
+	k, ok := c.lru.get(key)
+	if !ok || k.version != version || need&^k.have != 0 {
 		return nil, false
 	}
-	day := *core.day
-	for part := parts(1); part < endOfParts; part <<= 1 {
-		if need&part == 0 {
-			continue
-		}
-		p, ok := c.lru.get(pieceKey{key, part})
-		if !ok || p.version != version {
-			return nil, false
-		}
-		copyPart(&day, p.day, part)
-	}
-	return &day, true
+	return only(k.day, need), true
 }
 
-// put keeps a rollup, which belongs to the cache from now on, and gives it
-// with the parts. Other parts are kept where there is room: who asks for one
-// part of a few days often asks for the next one soon.
+// put keeps a rollup, and gives it with the parts. Its other parts are kept too
+// while there is room: who asks for one part of a few days often asks for the
+// next one soon.
 func (c *rollupCache) put(day *rollup.Day, version uint64, need parts) *rollup.Day {
 	// From here on it is only read. A sketch that has told its estimate once
 	// is not changed by telling it again.
 	day.Users.Estimate()
 	day.Visits.Close()
 
-	core := &rollup.Day{
+	key := store.KeyOf(day)
+	have := endOfParts - 1
+	if !c.lru.room(day.MemorySize()) {
+		have = need
+		if old, ok := c.lru.get(key); ok {
+			have |= old.have
+		}
+	}
+	part := only(day, have)
+	c.lru.put(key, kept{version, part, have}, part.MemorySize())
+	return only(part, need)
+}
+
+// only gives a rollup with no more than the parts. It shares them with the
+// whole one, whose visits are closed.
+func only(day *rollup.Day, need parts) *rollup.Day {
+	thin := &rollup.Day{
 		Site: day.Site, Zone: day.Zone, Date: day.Date, Rev: day.Rev,
 		Events: day.Events, Views: day.Views, HourEvents: day.HourEvents, HourViews: day.HourViews,
-		Users: day.Users,
+		Users: day.Users, Visits: day.Visits.WithoutPages(),
 	}
-	key := store.KeyOf(day)
-	c.lru.put(pieceKey{key, corePart}, piece{version, core}, core.MemorySize())
-	thin := *core
 	for part := parts(1); part < endOfParts; part <<= 1 {
-		alone := new(rollup.Day)
-		copyPart(alone, day, part)
-		if need&part == 0 {
-			c.lru.offer(pieceKey{key, part}, piece{version, alone}, alone.MemorySize())
-			continue
+		if need&part != 0 {
+			copyPart(thin, day, part)
 		}
-		c.lru.put(pieceKey{key, part}, piece{version, alone}, alone.MemorySize())
-		copyPart(&thin, day, part)
 	}
-	return &thin
+	return thin
 }
 
 // copyPart makes one part of a day that of another one, and shares it.
 func copyPart(to, from *rollup.Day, part parts) {
 	switch part {
-	case visitsPart:
+	case pagesPart:
 		to.Visits = from.Visits
 	case hourUsersPart:
 		to.HourUsers = from.HourUsers

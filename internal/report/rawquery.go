@@ -264,6 +264,7 @@ func (s *spanScan) days(ctx context.Context, days []rawDay, want parts, f *found
 			continue
 		}
 		day.Compact(scanLimits)
+		day.Visits.Close()
 		f.add(only(day, want), s.query.endpoint.months)
 		if f.memory() > maxScanMemory {
 			return rawRefusal(s.query, fmt.Sprintf("takes more than %d MiB of memory", maxScanMemory>>20), "a shorter period")
