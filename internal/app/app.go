@@ -71,9 +71,10 @@ type App struct {
 // New opens the backends and checks the store's schema. ctx bounds that.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, log: log, metrics: telemetry.NewMetrics(cfg.Version, log)}
-	// Ingest touches no store, report no queue.
+	// Ingest touches no store. A report role of its own looks into the queue for
+	// what happens now, if it is told where that is.
 	needs := Needs{
-		Queue: cfg.Ingest != nil || cfg.Worker != nil,
+		Queue: cfg.Ingest != nil || cfg.Worker != nil || cfg.Queue.Redis != "",
 		Store: cfg.Worker != nil || cfg.Report != nil,
 	}
 	if err := a.open(ctx, needs); err != nil {
@@ -119,18 +120,22 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 		rt := a.router("report")
 		repairs := reconcile.NewRepairs(a.store, a.limits(), log)
 		rebuilds = append(rebuilds, repairs.Stats)
-		r := report.New(a.store, report.Options{
+		opts := report.Options{
 			RawScans:      cfg.Report.RawScans,
 			RawScanEvents: cfg.Report.RawScanEvents,
 			RawScanTime:   cfg.Report.RawScanTime,
 			Repair:        repairs.Add,
 			Scanned:       a.metrics.Scanned(),
-		}, log)
+		}
+		if a.queue != nil {
+			opts.Queue = a.queue
+		}
+		r := report.New(a.store, opts, log)
 		r.Register(rt)
 		a.metrics.Report(r.RawScans)
 		admin.NewStatusPage(operators.Status).Register(rt)
 		a.reportServer = web.NewServer("report", cfg.Report.ReportAddr, rt, a.storeReady, log)
-		a.parts = append(a.parts, repairs, a.reportServer)
+		a.parts = append(a.parts, repairs, r, a.reportServer)
 	}
 	if cfg.Ingest != nil {
 		opts := ingest.Options{

@@ -156,9 +156,9 @@ func (w WorkerHealth) Validate() error { return validAddr("--worker-addr", w.Wor
 // Report are the settings of the report role.
 type Report struct {
 	ReportAddr    string        `default:"127.0.0.1:3001" placeholder:"HOST:PORT" help:"Address on which queries are answered."`
-	RawScans      int           `default:"2" placeholder:"N" help:"Most scans of raw events at once, for days without a rollup (1 to 64)."`
-	RawScanEvents int           `default:"5000000" placeholder:"N" help:"Most events that one scan reads; beyond it the answer is 503 (1000 and up)."`
-	RawScanTime   time.Duration `default:"10s" help:"Most time that one scan takes; beyond it the answer is 503 (100ms to 50s)."`
+	RawScans      int           `default:"2" placeholder:"N" help:"Most scans of raw events at once, for filters and for days without a rollup (1 to 64)."`
+	RawScanEvents int           `default:"5000000" placeholder:"N" help:"Most events that one scan reads; beyond it a question is refused unless it has async=true (1000 and up)."`
+	RawScanTime   time.Duration `default:"10s" help:"Most time that one scan takes; beyond it the answer is 503 unless the question has async=true (100ms to 50s)."`
 }
 
 // Validate tells which setting is wrong and what is allowed.
