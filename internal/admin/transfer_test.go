@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/daybook-analytics/daybook/internal/admin"
 	"github.com/daybook-analytics/daybook/internal/event"
@@ -24,17 +25,19 @@ import (
 func putDay(t *testing.T, st store.Store, stream, date string, n int) {
 	t.Helper()
 	day := rollup.NewDay("s", date)
+	clock, err := event.NewClock("", date)
+	check(t, err)
 	events := make([]store.Event, n)
 	for i := range events {
-		e := event.Event{ID: fmt.Sprintf("%s-%d", stream, i), Site: "s", Time: noon}
+		e := event.Event{ID: fmt.Sprintf("%s-%d", stream, i), Site: "s", Time: time.UnixMilli(clock.Begin)}
 		e.Values[rollup.EventType] = strings.Repeat("x", 100)
 		events[i] = store.Event{Event: e, Stream: stream, Date: date}
 		events[i].Position.Entry.Ms = uint64(i + 1)
-		day.Fold(stream, []rollup.Event{e.ForFold(events[i].Position, noon.Location())})
+		day.Fold(stream, []rollup.Event{e.ForFold(events[i].Position, clock)})
 	}
 	step := st.Begin()
 	defer step.Discard()
-	_, err := step.Insert(t.Context(), events)
+	_, err = step.Insert(t.Context(), events)
 	check(t, err)
 	_, err = step.Swap(t.Context(), []*rollup.Day{day})
 	check(t, err)
