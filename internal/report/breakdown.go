@@ -199,7 +199,11 @@ func compareRows(q *query, before *period, rows []BreakdownRow) *BreakdownNumber
 	wanted := make(map[string]rollup.Count, len(rows))
 	for _, row := range rows {
 		// A value that is not in the table may have had up to its floor.
-		wanted[row.Value] = rollup.Count{Key: row.Value, N: table.Floor(), Err: table.Floor()}
+		c := rollup.Count{Key: row.Value, N: table.Floor(), Err: table.Floor()}
+		if table.Floor() == 0 && numbers.visits == nil {
+			c.Users = rollup.NewUniques(rollup.KeyPrecision) // nobody
+		}
+		wanted[row.Value] = c
 	}
 	for _, c := range table.Rows() {
 		if _, ok := wanted[c.Key]; ok {
