@@ -2,6 +2,7 @@ package rollup_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -41,18 +42,18 @@ func foldAsStored(t *testing.T, next func(i int) rollup.Event) *rollup.Day {
 	return d
 }
 
-// A day with a million distinct paths and users, with long values in every
-// other dimension too, stays under 1 MiB and is right in all totals.
+// A day with a million distinct paths and users, and every other dimension
+// full too, stays under 1 MiB and is right in all totals.
 func TestMillionDistinctPathsAndUsers(t *testing.T) {
 	filler := strings.Repeat("x", 200)
 	d := foldAsStored(t, func(i int) rollup.Event {
-		e := rollup.Event{Hour: i % 24, User: fmt.Sprintf("user-%d", i)}
-		e.Values = rollup.Values{
-			rollup.EventType: rollup.PageView,
-			rollup.Path:      fmt.Sprintf("/%d/%s", i, filler[:i%200]),
-			rollup.Referrer:  fmt.Sprintf("%d.%s.example", i, filler[:50]),
-			rollup.Browser:   fmt.Sprintf("browser %d", i%5000),
+		e := rollup.Event{Hour: i % 24, At: uint32(i%24*3_600_000 + i%1_000_000), User: fmt.Sprintf("user-%d", i)}
+		for dim := range e.Values {
+			e.Values[dim] = fmt.Sprintf("%v %d", rollup.Dimension(dim), i%5000)
 		}
+		e.Values[rollup.EventType] = rollup.PageView
+		e.Values[rollup.Path] = fmt.Sprintf("/%d/%s", i, filler[:i%200])
+		e.Values[rollup.Referrer] = fmt.Sprintf("%d.%s.example", i, filler[:50])
 		return e
 	})
 	t.Logf("encoded in %d bytes", len(encode(t, d)))
@@ -62,6 +63,16 @@ func TestMillionDistinctPathsAndUsers(t *testing.T) {
 	}
 	if got := float64(d.Users.Estimate()); got < n*(1-3*rollup.SketchError) || got > n*(1+3*rollup.SketchError) {
 		t.Errorf("estimate of a million users is %.0f", got)
+	}
+	if got := float64(d.HourUsers[5].Estimate()); math.Abs(got-n/24) > 3*d.HourUsers[5].Error()*n/24 {
+		t.Errorf("estimate of 41,667 users from 5 to 6 is %.0f", got)
+	}
+	visits := d.Visits.Stats()
+	if visits.Exact || math.Abs(visits.Visits-n) > 3*visits.VisitsError() || visits.Bounces != visits.Visits {
+		t.Errorf("%.0f visits with standard error %.0f and %.0f bounces", visits.Visits, visits.VisitsError(), visits.Bounces)
+	}
+	if users := d.Tables[rollup.EventType].Rows()[0].Users; math.Abs(float64(users.Estimate())-n) > 3*users.Error()*n {
+		t.Errorf("estimate of a million users of an event type is %d", users.Estimate())
 	}
 	if table := &d.Tables[rollup.Path]; table.Floor() == 0 || table.Floor() > n/uint64(table.Len()) {
 		t.Errorf("floor of the paths is %d with %d keys", table.Floor(), table.Len())
@@ -79,7 +90,7 @@ func TestZipfTop100(t *testing.T) {
 	zipf := rand.NewZipf(rng, 1.07, 1, distinct-1)
 	truth := map[string]uint64{}
 	d := foldAsStored(t, func(i int) rollup.Event {
-		e := rollup.Event{Hour: i % 24, User: fmt.Sprintf("user-%d", i%1000)}
+		e := rollup.Event{Hour: i % 24, At: uint32(i * 86), User: fmt.Sprintf("user-%d", i%1000)}
 		e.Values[rollup.EventType], e.Values[rollup.Path] = rollup.PageView, fmt.Sprintf("/page/%d", zipf.Uint64())
 		truth[e.Values[rollup.Path]]++
 		return e
@@ -113,4 +124,34 @@ func TestZipfTop100(t *testing.T) {
 			t.Errorf("%s, number %d with %d views, is not in the top %d", p.path, i+1, p.views, top)
 		}
 	}
+}
+
+// Every part of a day at its largest: all tables full of keys that are as long
+// as fit, all of their users and those of the hours dense, and visits that
+// fill their room.
+func TestLargestDay(t *testing.T) {
+	for _, length := range []int{8, 60, 500} {
+		d := largestDay(length)
+		size := len(encode(t, d))
+		t.Logf("keys of %d bytes: %d bytes", length, size)
+		if size >= 1<<20 {
+			t.Errorf("keys of %d bytes: a day of %d bytes", length, size)
+		}
+	}
+}
+
+func largestDay(length int) *rollup.Day {
+	d := rollup.NewDay("site", "2026-11-24")
+	var events []rollup.Event
+	for i := range 200_000 {
+		e := rollup.Event{Position: rollup.Position{Line: uint32(i + 1)}, Hour: i % 24, At: uint32(i%24*3_600_000 + i/24), User: fmt.Sprintf("user-%d", i%20_000)}
+		for dim := range e.Values {
+			e.Values[dim] = longKey(i%(i%2500+1), length)
+		}
+		e.Values[rollup.EventType] = rollup.PageView
+		events = append(events, e)
+	}
+	d.Fold("1:0", events)
+	d.Compact(rollup.DefaultLimits)
+	return d
 }

@@ -16,6 +16,7 @@ import (
 type dayDoc[Tables bson.D | map[string]tableDoc] struct {
 	ID           string    `bson:"_id"`
 	Site         string    `bson:"site_id"`
+	Zone         string    `bson:"zone"`
 	Date         string    `bson:"date"`
 	Rev          uint64    `bson:"rev"`
 	Marks        []markDoc `bson:"marks"`
@@ -24,7 +25,10 @@ type dayDoc[Tables bson.D | map[string]tableDoc] struct {
 	HourlyEvents []uint64  `bson:"hourly_events"`
 	HourlyViews  []uint64  `bson:"hourly_views"`
 	Users        []byte    `bson:"users"`
+	HourlyUsers  [][]byte  `bson:"hourly_users"`
 	Tables       Tables    `bson:"tables"`
+	Visits       []byte    `bson:"visits"`
+	Parts        []partDoc `bson:"parts,omitempty"`
 }
 
 type markDoc struct {
@@ -38,20 +42,24 @@ type tableDoc struct {
 }
 
 type rowDoc struct {
-	Key string `bson:"k"`
-	N   uint64 `bson:"n"`
-	Err uint64 `bson:"e,omitempty"`
+	Key    string `bson:"k"`
+	N      uint64 `bson:"n"`
+	Err    uint64 `bson:"e,omitempty"`
+	Users  []byte `bson:"u,omitempty"`
+	Missed uint64 `bson:"m,omitempty"`
+}
+
+type partDoc struct {
+	Date string `bson:"d"`
+	Rev  uint64 `bson:"r"`
 }
 
 // encodeDay makes the document of a day with the rev given.
 func encodeDay(d *rollup.Day, rev uint64) (bson.Raw, error) {
-	users, err := d.Users.AppendBinary([]byte{})
-	if err != nil {
-		return nil, fmt.Errorf("rollup %s|%s: users: %w", d.Site, d.Date, err)
-	}
 	doc := dayDoc[bson.D]{
-		ID:           dayKey(d).String(),
+		ID:           store.KeyOf(d).String(),
 		Site:         d.Site,
+		Zone:         d.Zone,
 		Date:         d.Date,
 		Rev:          rev,
 		Marks:        encodeMarks(d.Marks),
@@ -59,8 +67,23 @@ func encodeDay(d *rollup.Day, rev uint64) (bson.Raw, error) {
 		TotalViews:   d.Views,
 		HourlyEvents: d.HourEvents[:],
 		HourlyViews:  d.HourViews[:],
-		Users:        users,
+		HourlyUsers:  make([][]byte, len(d.HourUsers)),
 		Tables:       bson.D{},
+	}
+	var err error
+	if doc.Users, err = d.Users.AppendBinary([]byte{}); err != nil {
+		return nil, fmt.Errorf("rollup %s: users: %w", doc.ID, err)
+	}
+	for h := range d.HourUsers {
+		if doc.HourlyUsers[h], err = d.HourUsers[h].AppendBinary(nil); err != nil {
+			return nil, fmt.Errorf("rollup %s: users of hour %d: %w", doc.ID, h, err)
+		}
+	}
+	if doc.Visits, err = d.Visits.AppendBinary(nil); err != nil {
+		return nil, fmt.Errorf("rollup %s: visits: %w", doc.ID, err)
+	}
+	for _, part := range d.Parts {
+		doc.Parts = append(doc.Parts, partDoc(part))
 	}
 	for dim := range rollup.NumDimensions {
 		table := &d.Tables[dim]
@@ -69,7 +92,13 @@ func encodeDay(d *rollup.Day, rev uint64) (bson.Raw, error) {
 		}
 		t := tableDoc{Floor: table.Floor(), Rows: make([]rowDoc, 0, table.Len())}
 		for _, row := range table.Rows() {
-			t.Rows = append(t.Rows, rowDoc{Key: row.Key, N: row.N, Err: row.Err})
+			r := rowDoc{Key: row.Key, N: row.N, Err: row.Err, Missed: row.Missed}
+			if row.Users != nil {
+				if r.Users, err = row.Users.AppendBinary(nil); err != nil {
+					return nil, fmt.Errorf("rollup %s: users of %s %.50q: %w", doc.ID, dim, row.Key, err)
+				}
+			}
+			t.Rows = append(t.Rows, r)
 		}
 		doc.Tables = append(doc.Tables, bson.E{Key: dim.String(), Value: t})
 	}
@@ -114,15 +143,19 @@ func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
 	if err := bson.Unmarshal(raw, &doc); err != nil {
 		return nil, err
 	}
-	if doc.Site != key.Site || doc.Date != key.Date {
-		return nil, fmt.Errorf("it says that it is of site %q and date %q", doc.Site, doc.Date)
+	if doc.Site != key.Site || doc.Zone != key.Zone || doc.Date != key.Date {
+		return nil, fmt.Errorf("it says that it is of site %q, zone %q and date %q", doc.Site, doc.Zone, doc.Date)
 	}
 	d := rollup.NewDay(doc.Site, doc.Date)
+	d.Zone = doc.Zone
 	if d.Rev = readRev(raw); d.Rev == 0 {
 		return nil, errors.New("rev is not a whole number from 1")
 	}
 	if doc.Marks == nil || doc.Users == nil || doc.Tables == nil {
 		return nil, errors.New("marks, users or tables are missing")
+	}
+	if doc.HourlyUsers == nil || doc.Visits == nil {
+		return nil, errors.New("hourly_users or visits are missing: it was written before there were any; rebuild the day")
 	}
 	for _, mark := range doc.Marks {
 		p, err := rollup.ParsePosition(mark.Position)
@@ -142,27 +175,52 @@ func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
 	if err := d.Users.UnmarshalBinary(doc.Users); err != nil {
 		return nil, err
 	}
+	if len(doc.HourlyUsers) != len(d.HourUsers) {
+		return nil, fmt.Errorf("hourly_users: there are %d hours", len(doc.HourlyUsers))
+	}
+	for h, b := range doc.HourlyUsers {
+		if err := d.HourUsers[h].UnmarshalBinary(b); err != nil {
+			return nil, fmt.Errorf("hourly_users: %w", err)
+		}
+	}
+	if err := d.Visits.UnmarshalBinary(doc.Visits); err != nil {
+		return nil, err
+	}
+	for _, part := range doc.Parts {
+		d.Parts = append(d.Parts, rollup.Part(part))
+	}
 
+	return d, readTables(d, doc.Tables)
+}
+
+func readTables(d *rollup.Day, docs map[string]tableDoc) error {
 	known := 0
 	for dim := range rollup.NumDimensions {
-		table, ok := doc.Tables[dim.String()]
+		table, ok := docs[dim.String()]
 		if !ok {
 			continue
 		}
 		known++
 		rows := make([]rollup.Count, 0, len(table.Rows))
 		for _, row := range table.Rows {
-			rows = append(rows, rollup.Count{Key: row.Key, N: row.N, Err: row.Err})
+			count := rollup.Count{Key: row.Key, N: row.N, Err: row.Err, Missed: row.Missed}
+			if row.Users != nil {
+				count.Users = rollup.NewUniques(rollup.KeyPrecision)
+				if err := count.Users.UnmarshalBinary(row.Users); err != nil {
+					return fmt.Errorf("table %s, %.50q: %w", dim, row.Key, err)
+				}
+			}
+			rows = append(rows, count)
 		}
 		var err error
 		if d.Tables[dim], err = rollup.TableOf(table.Floor, rows); err != nil {
-			return nil, fmt.Errorf("table %s: %w", dim, err)
+			return fmt.Errorf("table %s: %w", dim, err)
 		}
 	}
-	if known != len(doc.Tables) {
-		return nil, fmt.Errorf("it has %d tables of which this program knows %d", len(doc.Tables), known)
+	if known != len(docs) {
+		return fmt.Errorf("it has %d tables of which this program knows %d", len(docs), known)
 	}
-	return d, nil
+	return nil
 }
 
 // readHours checks that the hours add up to the total, as they always do.

@@ -1,12 +1,14 @@
 package mongostore
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -19,6 +21,7 @@ func busyDay(keyLen int) *rollup.Day {
 		e := rollup.Event{
 			Position: rollup.Position{Entry: rollup.EntryID{Ms: 1}, Line: uint32(i + 1)},
 			Hour:     i % 24,
+			At:       uint32(i%24*3_600_000 + i),
 			User:     fmt.Sprint(i),
 		}
 		for dim := range e.Values {
@@ -48,8 +51,10 @@ func TestDayStaysUnderOneMebibyte(t *testing.T) {
 // TestDayDocument fixes the form that docs/format/mongodb.md describes.
 func TestDayDocument(t *testing.T) {
 	d := rollup.NewDay("site-abc", "2026-11-24")
+	d.Zone = "Europe/Berlin"
+	d.Parts = []rollup.Part{{Date: "2026-11-23", Rev: 4}}
 	for i, path := range []string{"/a.b/$c", "/", "/"} {
-		e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1732424242424, Seq: 3}, Line: uint32(i)}, Hour: 1}
+		e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1732424242424, Seq: 3}, Line: uint32(i)}, Hour: 1, At: 3_600_000, User: "u"}
 		e.Values[rollup.EventType] = rollup.PageView
 		e.Values[rollup.Path] = path
 		d.Fold("1:0", []rollup.Event{e})
@@ -66,14 +71,50 @@ func TestDayDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	zeros := strings.Repeat("0,", 22) + "0"
-	want := `{"_id":"site-abc|2026-11-24","site_id":"site-abc","date":"2026-11-24","rev":7,` +
+	binary := func(base64 string) string {
+		return `{"$binary":{"base64":"` + base64 + `","subType":"00"}}`
+	}
+	nobody := binary("Cg==")
+	want := `{"_id":"site-abc|2026-11-24|Europe/Berlin","site_id":"site-abc","zone":"Europe/Berlin","date":"2026-11-24","rev":7,` +
 		`"marks":[{"s":"1:0","p":"001732424242424-0000000003-000002"}],` +
 		`"total_events":3,"total_views":3,"hourly_events":[0,3,` + zeros[2:] + `],"hourly_views":[0,3,` + zeros[2:] + `],` +
-		`"users":{"$binary":{"base64":"","subType":"00"}},` +
-		`"tables":{"event_type":{"floor":0,"rows":[{"k":"page_view","n":3}]},` +
-		`"path":{"floor":1,"rows":[{"k":"/","n":2},{"k":"/new","n":2,"e":1}]}}}`
+		`"users":` + binary("Ag4AAQAAAAAAAAABA0IXHAAAAAScroga") + `,"hourly_users":[` + nobody + `,` + binary("CtCFxwA=") + strings.Repeat(","+nobody, 22) + `],` +
+		`"tables":{"event_type":{"floor":0,"rows":[{"k":"page_view","n":3,"u":` + binary("CNCFxwA=") + `}]},` +
+		`"path":{"floor":1,"rows":[{"k":"/","n":2,"u":` + binary("CNCFxwA=") + `},{"k":"/new","n":2,"e":1,"u":` + binary("CA==") + `,"m":1}]}},` +
+		`"visits":` + binary("AYCAgICAgEACAS8HL2EuYi8kYwEB+viAuNyQNAGA3dsBAgMAAQABAA==") + `,"parts":[{"d":"2026-11-23","r":4}]}`
 	if string(got) != want {
 		t.Errorf("document is\n%s\nwant\n%s", got, want)
+	}
+
+	read, err := readDay(store.KeyOf(d), doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := encodeDay(read, 7); err != nil || !bytes.Equal(again, doc) {
+		t.Errorf("what was read is written as\n%s\nerror %v", again, err)
+	}
+	// A field that is missing must not pass for one that is empty.
+	elements, err := doc.Elements()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, element := range elements {
+		if key := element.Key(); key == "_id" || key == "parts" {
+			continue
+		}
+		var cut bson.D
+		for j, e := range elements {
+			if j != i {
+				cut = append(cut, bson.E{Key: e.Key(), Value: e.Value()})
+			}
+		}
+		raw, err := bson.Marshal(cut)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readDay(store.KeyOf(d), raw); err == nil {
+			t.Errorf("a document without %s is read", element.Key())
+		}
 	}
 }
 
@@ -97,7 +138,7 @@ func BenchmarkDecodeDay(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := readDay(dayKey(d), doc); err != nil {
+		if _, err := readDay(store.KeyOf(d), doc); err != nil {
 			b.Fatal(err)
 		}
 	}
