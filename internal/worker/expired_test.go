@@ -49,7 +49,7 @@ func TestTooOldEventsBecomeDeadLetters(t *testing.T) {
 	expire(t, st, 10)
 
 	send(t, q, 8, 4) // two retries and two that are late
-	later := modelEvent(2)
+	later := modelEvent(4)
 	if errs := q.Append(t.Context(), []queue.Group{{Stream: "1:0", Lines: append(later.AppendLine(nil), '\n'), Events: 1}}); errs != nil {
 		t.Fatal(errs)
 	}

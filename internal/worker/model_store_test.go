@@ -184,9 +184,10 @@ func (m *modelStore) nextRev(day *rollup.Day) (rev uint64, ok bool) {
 
 // write writes a day with a rev and leaves the caller's alone.
 func (m *modelStore) write(day *rollup.Day, rev uint64) {
-	written := *day
-	written.Rev = rev
-	b, err := written.AppendBinary(nil)
+	known := day.Rev
+	day.Rev = rev
+	b, err := day.AppendBinary(nil)
+	day.Rev = known
 	if err != nil {
 		panic(err)
 	}

@@ -417,8 +417,9 @@ func (w *world) check() {
 			refused[e.ID] = "which the store refuses"
 			continue
 		}
-		key := store.DayKey{Site: e.Site, Date: e.Date(time.UTC)}
-		if key.Date < w.store.kept[key.Site] && !w.counts(key, e.ID) {
+		key := w.served(&e)
+		first := min(key.Date, e.Date(time.UTC)) // of the dates by which it may be too old
+		if first < w.store.kept[key.Site] && !w.counts(key, e.ID) {
 			refused[e.ID] = "which is not counted"
 			continue
 		}
