@@ -239,7 +239,10 @@ func newQuery(e *endpoint, values url.Values) (*query, error) {
 	if q.csv && e.table == nil {
 		return nil, web.Invalid("format", "csv", "is not possible here: the answer is no table", "json")
 	}
-	return q, q.asked.check()
+	if err := q.asked.check(); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // checkNames refuses parameters that do not exist or are repeated. One that
