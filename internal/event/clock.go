@@ -2,7 +2,6 @@ package event
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"time"
 	_ "time/tzdata" // the time zones, for machines that have none
@@ -33,22 +32,23 @@ func Location(zone string) (*time.Location, error) {
 // a Clock is small, never changes, and is safe for concurrent use.
 type Clock struct {
 	// Begin and End are the day's first instant and the first one after it,
-	// in milliseconds since 1970. Between them lie 24 hours, or where the
-	// clocks are changed up to two more or less; nothing on a day that the
-	// zone has skipped.
+	// in milliseconds since 1970. Between them lie 24 hours, up to two more
+	// or less where the clocks are changed, and none on a day that the zone
+	// has skipped: both are 0 then.
 	Begin, End int64
 
 	date string
-	// offset is the zone's, in milliseconds to the east, if it is the same
-	// all day; location is nil then.
-	offset   int64
+	// location is nil on a day on which the clocks are not changed. Then
+	// first is what they show at Begin, in milliseconds: mostly 0, but there
+	// are places where midnight is skipped.
 	location *time.Location
+	first    int64
 }
 
 const hourMs, dayMs = 3_600_000, 24 * 3_600_000
 
 // NewClock makes the clock of a date, as YYYY-MM-DD, in a zone that Location
-// knows. Dates from 1000 on are allowed.
+// knows.
 func NewClock(zone, date string) (Clock, error) {
 	location, err := Location(zone)
 	if err != nil {
@@ -58,7 +58,7 @@ func NewClock(zone, date string) (Clock, error) {
 	if err != nil {
 		return Clock{}, fmt.Errorf("date %.40q is not of the form YYYY-MM-DD", date)
 	}
-	c := Clock{date: date, Begin: math.MaxInt64}
+	c := Clock{date: date}
 	utc := midnight.UnixMilli()
 	// A zone's time is a chain of spans that have one offset each. In a span
 	// the date is where the UTC date is, shifted by the offset. No offset
@@ -77,20 +77,18 @@ func NewClock(zone, date string) (Clock, error) {
 			to = min(to, end.UnixMilli())
 		}
 		if from < to {
-			c.Begin, c.End = min(c.Begin, from), max(c.End, to)
-			c.offset = offset
+			if spans == 0 {
+				c.Begin, c.first = from, from+offset-utc
+			} else {
+				c.location = location
+			}
+			c.End = to
 			spans++
 		}
 		if end.IsZero() {
 			break
 		}
 		t = end
-	}
-	switch {
-	case spans == 0:
-		c.Begin, c.End = 0, 0
-	case spans > 1:
-		c.location = location
 	}
 	return c, nil
 }
@@ -107,12 +105,12 @@ func (c Clock) Contains(t time.Time) bool {
 	return c.location == nil || t.In(c.location).Format(time.DateOnly) == c.date
 }
 
-// Hour gives the hour that clocks show at t, 0 to 23.
+// Hour gives the hour that clocks show at t, 0 to 23. The day must contain t.
 func (c Clock) Hour(t time.Time) int {
 	if c.location != nil {
 		return t.In(c.location).Hour()
 	}
-	return int((t.UnixMilli() + c.offset) % dayMs / hourMs)
+	return int((t.UnixMilli() - c.Begin + c.first) / hourMs)
 }
 
 // At gives the time from Begin to t in milliseconds. The day must contain t.

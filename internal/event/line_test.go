@@ -97,9 +97,6 @@ func TestDate(t *testing.T) {
 	if got := e.Date(east); got != "2026-11-25" {
 		t.Error(got)
 	}
-	if got := e.ForFold(rollup.Position{Line: 7}, east); got.Hour != 0 || got.Position.Line != 7 {
-		t.Errorf("%+v", got)
-	}
 }
 
 func BenchmarkAppendLine(b *testing.B) {
