@@ -229,5 +229,3 @@ func (s *Store) sortOut(ctx context.Context, days []*rollup.Day, revs []uint64) 
 	}
 	return conflicts, nil
 }
-
-func dayKey(d *rollup.Day) store.DayKey { return store.KeyOf(d) }

@@ -196,8 +196,15 @@ func BenchmarkSwap(b *testing.B) {
 	b.SetBytes(int64(bytes))
 }
 
-// BenchmarkScanDay reads the raw events of a day.
+// BenchmarkScanDay reads the raw events of a day: of one date, and of two that
+// take turns.
 func BenchmarkScanDay(b *testing.B) {
+	for _, dates := range [][]string{{"2026-11-24"}, {"2026-11-23", "2026-11-24"}} {
+		b.Run(fmt.Sprint("dates=", len(dates)), func(b *testing.B) { benchmarkScanDay(b, dates) })
+	}
+}
+
+func benchmarkScanDay(b *testing.B, dates []string) {
 	s := open(b, b.TempDir(), Options{})
 	defer s.Close()
 	const size = 500_000
@@ -205,7 +212,7 @@ func BenchmarkScanDay(b *testing.B) {
 	for range size / 10_000 {
 		events := src.next(10_000)
 		for i := range events {
-			events[i].Site, events[i].Date = "site", "2026-11-24"
+			events[i].Site, events[i].Date = "site", dates[i%len(dates)]
 		}
 		step := s.Begin()
 		_, err := step.Insert(b.Context(), events)
@@ -216,7 +223,7 @@ func BenchmarkScanDay(b *testing.B) {
 	before := processorTime()
 	for b.Loop() {
 		n := 0
-		check(b, s.ScanDay(b.Context(), "site", []string{"2026-11-24"}, nil, nil, func(*store.Event) error {
+		check(b, s.ScanDay(b.Context(), "site", dates, nil, nil, func(*store.Event) error {
 			n++
 			return nil
 		}))
@@ -225,6 +232,25 @@ func BenchmarkScanDay(b *testing.B) {
 		}
 	}
 	perSecond(b, size, before)
+}
+
+// BenchmarkDayHeads lists the rollups of a year.
+func BenchmarkDayHeads(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	defer s.Close()
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for day := range 365 {
+		check(b, s.SwapDay(b.Context(), rollup.NewDay("site", begin.AddDate(0, 0, day).Format(time.DateOnly))))
+	}
+	check(b, s.db.Flush())
+	b.ReportAllocs()
+	for b.Loop() {
+		heads, err := s.DayHeads(b.Context(), "site", "", "", "")
+		check(b, err)
+		if len(heads) != 365 {
+			b.Fatal(len(heads))
+		}
+	}
 }
 
 // BenchmarkRemove removes the raw events of a day: all of them, and those of
