@@ -118,6 +118,7 @@ func (s *brokenStore) put(t rapid.TB, events []store.Event) {
 		days[key].Fold(e.Stream, []rollup.Event{e.ForFold(e.Position, clock)})
 	}
 	for _, day := range days {
+		day.Compact(rollup.DefaultLimits)
 		_, err := step.Swap(ctx, []*rollup.Day{day})
 		fail(err)
 	}
