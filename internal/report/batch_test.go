@@ -1,0 +1,129 @@
+package report_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/daybook-analytics/daybook/internal/report"
+)
+
+func post(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/stats/query", strings.NewReader(body)))
+	return w
+}
+
+// Each of several questions is answered as its GET is, errors included.
+func TestSeveralQuestions(t *testing.T) {
+	st := newStore(t)
+	st.put(t, history{newEvent("a", "2026-11-01", "/", "u", 0), newEvent("a", "2026-11-02", "/x", "u", 1)})
+	h := serve(st, report.Options{}, quiet)
+	questions := []struct{ question, path string }{
+		{`{"endpoint":"stats","site_id":"a","limit":1}`, "/stats?site_id=a&limit=1"},
+		{`{"endpoint":"stats","site_id":"a","from":"2026-11-02","to":"2026-11-02","compare":"previous"}`, "/stats?site_id=a&from=2026-11-02&to=2026-11-02&compare=previous"},
+		{`{"endpoint":"timeseries","site_id":"a","interval":"day"}`, "/stats/timeseries?site_id=a&interval=day"},
+		{`{"endpoint":"breakdown","site_id":"a","dimension":"path","filter":["path!=/","event_type==page_view"]}`, "/stats/breakdown?site_id=a&dimension=path&filter=path!%3D/&filter=event_type%3D%3Dpage_view"},
+		{`{"endpoint":"users","site_id":"a","exact":true}`, "/stats/users?site_id=a&exact=true"},
+		{`{"endpoint":"visits","site_id":["a"]}`, "/stats/visits?site_id=a"},
+		{`{"endpoint":"sites"}`, "/stats/sites"},
+		{`{"endpoint":"stats"}`, "/stats"},
+		{`{"endpoint":"stats","site_id":["a","b"]}`, "/stats?site_id=a&site_id=b"},
+		{`{"endpoint":"visits","site_id":"a","dimension":"path"}`, "/stats/visits?site_id=a&dimension=path"},
+	}
+	var all []string
+	for _, q := range questions {
+		all = append(all, q.question)
+	}
+	w := post(t, h, `{"queries":[`+strings.Join(all, ",")+`]}`)
+	var batch report.Batch
+	if err := json.Unmarshal(w.Body.Bytes(), &batch); err != nil || w.Code != http.StatusOK {
+		t.Fatalf("%d %v %s", w.Code, err, w.Body)
+	}
+	if len(batch.Answers) != len(questions) {
+		t.Fatalf("%d answers to %d questions", len(batch.Answers), len(questions))
+	}
+	for i, q := range questions {
+		single := getAs(t, h, q.path, "")
+		got := batch.Answers[i]
+		if got.Status != single.Code || string(got.Body) != strings.TrimSuffix(single.Body.String(), "\n") {
+			t.Errorf("%s: %d %s\nGET gives %d %s", q.question, got.Status, got.Body, single.Code, single.Body)
+		}
+	}
+}
+
+func TestQuestionsThatAreRefused(t *testing.T) {
+	h := serve(newStore(t), report.Options{}, quiet)
+	many := strings.Repeat(`{"endpoint":"stats","site_id":"a"},`, 20)
+	for body, want := range map[string]string{
+		``:               `400 "the body cannot be read`,
+		`[]`:             `400 "the body cannot be read`,
+		`{"queries":[]}`: `422 "queries has 0 questions"`,
+		`{"queries":[` + many + `{"endpoint":"stats"}]}`:                   `422 "queries has 21 questions"`,
+		`{"queries":[{"endpoint":"stats"}],"limit":1}`:                     `400 "the body cannot be read`,
+		`{"queries":[{"endpoint":"stats","limit":1,"limit":2}]}`:           `400 "the body cannot be read`,
+		`{"queries":[{"site_id":"a"}]}`:                                    `422 "queries[0].endpoint is none of the endpoints"`,
+		`{"queries":[{"endpoint":"stats"},{"endpoint":"/stats"}]}`:         `422 "queries[1].endpoint is none of the endpoints"`,
+		`{"queries":[{"endpoint":["stats","visits"]}]}`:                    `422 "queries[0].endpoint is none of the endpoints"`,
+		`{"queries":[{"endpoint":"stats","site_id":null}]}`:                `422 "queries[0].site_id is no value of a parameter"`,
+		`{"queries":[{"endpoint":"stats","site_id":{"a":1}}]}`:             `422 "queries[0].site_id is no value of a parameter"`,
+		`{"queries":[{"endpoint":"stats","site_id":[["a"]]}]}`:             `422 "queries[0].site_id is no value of a parameter"`,
+		`{"queries":[{"endpoint":"stats","site_id":"a","format":"csv"}]}`:  `422 "queries[0].format is not possible here: the answers are parts of one JSON object"`,
+		`{"queries":[{"endpoint":"` + strings.Repeat("x", 70_000) + `"}]}`: `413 "the body is larger than 65536 bytes"`,
+	} {
+		w := post(t, h, body)
+		var answer struct{ Error string }
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Fatalf("%v in %s", err, w.Body)
+		}
+		if got := fmt.Sprintf("%d %q", w.Code, answer.Error); !strings.HasPrefix(got, want) {
+			t.Errorf("%.80s: %s\nwant %s", body, got, want)
+		}
+	}
+}
+
+// The sites of all pages are all sites, in order, each with its own totals.
+func TestAllSites(t *testing.T) {
+	st := newStore(t)
+	for i, name := range []string{"a", "b", "c", "d", "e"} {
+		var events history
+		for n := range i + 1 {
+			e := newEvent(name, fmt.Sprintf("2026-11-%02d", n+1), "/", fmt.Sprint("u", n%2), 10*i+n)
+			events = append(events, e)
+		}
+		st.put(t, events)
+	}
+	setZone(t, st, "f", "Europe/Berlin")
+	putZoned(t, st, "f", "Europe/Berlin", "2026-11-01T23:30:00Z", "2026-11-04T23:30:00Z")
+	h := serve(st, report.Options{}, quiet)
+
+	var got []string
+	for page := 1; ; page++ {
+		var sites report.Sites
+		fetch(t, h, "/stats/sites", url.Values{"from": {"2026-11-02"}, "to": {"2026-11-04"}, "limit": {"2"}, "page": {fmt.Sprint(page)}}, &sites)
+		for _, s := range sites.Sites {
+			got = append(got, fmt.Sprintf("%s %s %d %d %d", s.Site, s.Timezone, s.Events, s.Views, s.Users))
+		}
+		if more := page < 3; sites.More != more {
+			t.Errorf("page %d says more %t", page, sites.More)
+		}
+		if !sites.More {
+			break
+		}
+	}
+	want := []string{"a UTC 0 0 0", "b UTC 1 1 1", "c UTC 2 2 2", "d UTC 3 3 2", "e UTC 3 3 2", "f Europe/Berlin 1 1 1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("sites are %q\nwant %q", got, want)
+	}
+	var none report.Sites
+	fetch(t, h, "/stats/sites", url.Values{"page": {"1000000"}}, &none)
+	if len(none.Sites) != 0 || none.More {
+		t.Errorf("page 1000000 has %+v", none)
+	}
+}
