@@ -60,24 +60,24 @@ const (
 // that was asked with async=true. The names kind, spec, state and updated are
 // those of all jobs in the store: who erases a site drops its jobs by them.
 type Job struct {
-	ID   string `json:"id"`
-	Kind string `json:"kind"`
+	ID   string `json:"id" doc:"the name of the job"`
+	Kind string `json:"kind" enum:"query"`
 	Spec struct {
-		Site string `json:"site"`
-	} `json:"spec"`
-	State   JobState  `json:"state"`
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
+		Site string `json:"site" doc:"the site of the question"`
+	} `json:"spec" doc:"what it is about"`
+	State   JobState  `json:"state" enum:"waiting,running,done,failed" doc:"answer is there once it is done"`
+	Created time.Time `json:"created" doc:"when the question was asked"`
+	Updated time.Time `json:"updated" doc:"when the job last told of itself"`
 	// Question is the path and the parameters that were asked.
-	Question string `json:"question"`
+	Question string `json:"question" doc:"the path and the parameters that were asked"`
 	// EventsRead is how many raw events have been read so far, of about
 	// EventsExpected that rollups count.
-	EventsRead     uint64 `json:"events_read"`
-	EventsExpected uint64 `json:"events_expected"`
+	EventsRead     uint64 `json:"events_read" doc:"the raw events that have been read so far"`
+	EventsExpected uint64 `json:"events_expected" doc:"about how many there are to be read"`
 	// Error says why it failed, Answer is what would have been answered at
 	// once.
-	Error  string          `json:"error,omitempty"`
-	Answer json.RawMessage `json:"answer,omitempty"`
+	Error  string          `json:"error,omitempty" doc:"why it failed, and what to do"`
+	Answer json.RawMessage `json:"answer,omitempty" doc:"what would have been answered at once"`
 }
 
 // job is one that this process has to do. Its record is protected by jobs.mu.

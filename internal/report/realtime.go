@@ -31,16 +31,15 @@ var realtimeEndpoint = endpoint{
 	},
 }
 
-// Realtime is the answer of GET /stats/realtime; docs/api-report.md has the
-// meaning of its fields.
+// Realtime is the answer of GET /stats/realtime.
 type Realtime struct {
-	Site          string         `json:"site_id"`
-	Last5         RealtimeCounts `json:"last_5_minutes"`
-	Last30        RealtimeCounts `json:"last_30_minutes"`
-	Pages         []PathViews    `json:"pages"`
-	PagesExact    bool           `json:"pages_exact"`
-	Complete      bool           `json:"complete"`
-	IncludesQueue bool           `json:"includes_queue"`
+	Site          string         `json:"site_id" doc:"as asked"`
+	Last5         RealtimeCounts `json:"last_5_minutes" doc:"the events whose own time is in the present minute or the five before it"`
+	Last30        RealtimeCounts `json:"last_30_minutes" doc:"the same of the thirty minutes before it"`
+	Pages         []PathViews    `json:"pages" doc:"the paths with the most views in the last five minutes, most first"`
+	PagesExact    bool           `json:"pages_exact" doc:"true: these are the most viewed paths, with their exact counts"`
+	Complete      bool           `json:"complete" doc:"false: there was more than one answer may read, and the numbers are too small"`
+	IncludesQueue bool           `json:"includes_queue" doc:"true: what is accepted and not yet counted in rollups is in the numbers. false: the queue cannot be read here, and they end at as_of"`
 	AsOf          *string        `json:"as_of"`
 }
 
@@ -55,10 +54,10 @@ func (a *liveAnswer) ownAsOf() time.Time { return a.asOf }
 // RealtimeCounts are the events whose own time is in some last minutes: in the
 // present one as far as it is, and in so many whole ones before it.
 type RealtimeCounts struct {
-	Since  string `json:"since"`
-	Events uint64 `json:"events"`
-	Views  uint64 `json:"views"`
-	Users  uint64 `json:"users"`
+	Since  string `json:"since" doc:"the beginning of the minutes; UTC"`
+	Events uint64 `json:"events" doc:"events of all types"`
+	Views  uint64 `json:"views" doc:"events of type page_view"`
+	Users  uint64 `json:"users" doc:"distinct users; an estimate"`
 }
 
 const (
