@@ -61,7 +61,7 @@ const (
 // those of all jobs in the store: who erases a site drops its jobs by them.
 type Job struct {
 	ID   string `json:"id" doc:"the name of the job"`
-	Kind string `json:"kind" enum:"query"`
+	Kind string `json:"kind" enum:"query" doc:"the kind of job"`
 	Spec struct {
 		Site string `json:"site" doc:"the site of the question"`
 	} `json:"spec" doc:"what it is about"`

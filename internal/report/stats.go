@@ -51,10 +51,10 @@ type Stats struct {
 type StatsNumbers struct {
 	about
 	TotalViews    uint64      `json:"total_views" doc:"events of type page_view; exact"`
-	UniqueUsers   uint64      `json:"unique_users" doc:"distinct users over the whole period: who came on three days counts once; an estimate, see Users"`
+	UniqueUsers   uint64      `json:"unique_users" doc:"distinct users over the whole period: who came on three days counts once; an estimate with a standard error of 0.81 %"`
 	TopPaths      []PathViews `json:"top_paths" doc:"the paths with the most views, most first; equal ones by name"`
 	TotalEvents   uint64      `json:"total_events" doc:"events of all types; exact"`
-	TopPathsExact bool        `json:"top_paths_exact" doc:"true: these are the most viewed paths, with their exact counts. false: there were more paths than are kept, see Exactness"`
+	TopPathsExact bool        `json:"top_paths_exact" doc:"true: these are the most viewed paths, with their exact counts. false: there were more paths than are kept, so that a row has a views_error, or a path that is not listed may have more views than the last row"`
 	origin
 }
 
