@@ -16,7 +16,7 @@ import (
 
 type retentionCmd struct {
 	DryRun        bool           `env:"-" help:"Only tell what would go."`
-	KeepRawDays   *int           `placeholder:"N" help:"Whole days before today (UTC) that raw events are kept; 0 is for ever. By default the settings of the daybook that runs on --data."`
+	KeepRawDays   *int           `placeholder:"N" help:"Whole days before today, in the time zone of the site, that raw events are kept; 0 is for ever. By default the settings of the daybook that runs on --data."`
 	KeepRawDaysOf map[string]int `mapsep:"," placeholder:"SITE=N" help:"The same for single sites, as shop=30,blog=0."`
 	JSON          bool           `name:"json" help:"Print one JSON object."`
 	installation

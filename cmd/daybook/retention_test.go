@@ -146,7 +146,7 @@ func TestRetentionLeavesWhatIsNotRight(t *testing.T) {
 func TestRetentionAndEraseMistakes(t *testing.T) {
 	dir := t.TempDir()
 	serve(t, dir)()
-	tomorrow := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
+	future := time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
 	for args, message := range map[string]string{
 		"retention --keep-raw-days=-1":          "allowed are 1 to 100000, and 0 for ever",
 		"retention --keep-raw-days-of a=-1":     `site "a" kept for -1 days`,
@@ -156,7 +156,7 @@ func TestRetentionAndEraseMistakes(t *testing.T) {
 		"erase":                                 "a site is needed",
 		"erase --site a --user= --yes":          "--user is empty",
 		"erase --site a --before 2026-02-30":    "is not a date",
-		"erase --site a --before " + tomorrow:   "is in the future",
+		"erase --site a --before " + future:     "is in the future",
 		"erase --site a --yes --redis nonsense": "--redis",
 	} {
 		wantFailure(t, exitUsage, message, strings.Fields(args)...)

@@ -19,6 +19,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/retention"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/transfer"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -55,7 +56,8 @@ type Actions interface {
 	// Rebuild gives the record of a job, also that of a reconciliation, or
 	// store.ErrNotFound.
 	Rebuild(ctx context.Context, id string) (*reconcile.Job, error)
-	// Rebuilds lists up to limit rebuild jobs, 1 to MaxJobs, newest first.
+	// Rebuilds lists up to limit jobs that rebuild days or change time zones, 1
+	// to MaxJobs, newest first.
 	Rebuilds(ctx context.Context, limit int) ([]*reconcile.Job, error)
 	// Reconciliations lists up to limit runs of the scheduled reconciliation
 	// and of retention, 1 to MaxJobs, newest first.
@@ -84,6 +86,15 @@ type Actions interface {
 	// erased; what goes wrong later is in the receipt.
 	Erase(ctx context.Context, erasure retention.Erasure) (*retention.Receipt, error)
 
+	// Sites lists all sites that have raw events, rollups or settings.
+	Sites(ctx context.Context) ([]Site, error)
+	// Site tells of one site, also of one of which there is nothing yet.
+	Site(ctx context.Context, name string) (*Site, error)
+	// SetTimezone begins a job that changes the time zone of a site, or goes on
+	// with one that did not come to its end, and gives its record. It gives nil
+	// where there is nothing to change.
+	SetTimezone(ctx context.Context, name string, to Timezone) (*reconcile.Job, error)
+
 	// Status tells how everything stands.
 	Status(ctx context.Context) (*Status, error)
 }
@@ -108,6 +119,7 @@ type Admin struct {
 	runner *reconcile.Runner
 	keeper *retention.Keeper
 	policy retention.Policy
+	sites  *site.Directory
 	log    *slog.Logger
 	// ctx ends what runs, cancel ends ctx.
 	ctx    context.Context
@@ -131,6 +143,7 @@ func New(q queue.Queue, st store.Store, opts Options, log *slog.Logger) *Admin {
 	a := &Admin{queue: q, store: st, alone: opts.Alone, policy: opts.Retention, log: log, running: make(map[string]context.CancelFunc)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if st != nil {
+		a.sites = site.NewDirectory(st, 0)
 		a.runner = reconcile.NewRunner(st, opts.Limits, log)
 		a.keeper = retention.New(q, st, a.runner, opts.Limits, log)
 	}

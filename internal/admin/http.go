@@ -61,6 +61,7 @@ func (a *Admin) Register(rt *web.Router) {
 	a.registerREST(rt)
 	a.registerTransfer(rt)
 	a.registerRetention(rt)
+	a.registerSites(rt)
 }
 
 func (a action[In, Out]) serve(rt *web.Router, do func(context.Context, In) (Out, error)) {

@@ -106,7 +106,7 @@ func (a *Admin) ResumeRebuild(ctx context.Context, id string, parallel int) (*re
 	if err != nil {
 		return nil, err
 	}
-	if job.Kind != reconcile.KindRebuild {
+	if job.Kind != reconcile.KindRebuild && job.Kind != reconcile.KindTimezone {
 		return nil, fmt.Errorf("%s is a scheduled reconciliation, the next of which does its work: %w", id, reconcile.ErrNotResumable)
 	}
 	resume := a.runner.Resume
@@ -144,18 +144,23 @@ func (a *Admin) run(job *reconcile.Job, parallel int) (*reconcile.Job, error) {
 	a.jobs.Go(func() {
 		defer cancel()
 		log := a.log.With("job", begun.ID, "by", begun.By)
-		log.Info("rebuild begins", "spec", begun.Spec)
-		err := a.runner.Run(ctx, job, cmp.Or(parallel, defaultParallel), nil)
+		log.Info("job begins", "spec", begun.Spec)
+		var err error
+		if parallel = cmp.Or(parallel, defaultParallel); job.Kind == reconcile.KindTimezone {
+			err = a.runner.RunZoneChange(ctx, job, a.queue, parallel)
+		} else {
+			err = a.runner.Run(ctx, job, parallel, nil)
+		}
 		a.mu.Lock()
 		delete(a.running, begun.ID)
 		a.mu.Unlock()
 		switch {
 		case err == nil:
-			log.Info("rebuild ended", "days", job.Finished, "events", job.Events, "faulty", job.Faulty, "rebuilt", job.Rebuilt, "refused", job.Refused)
+			log.Info("job ended", "days", job.Finished, "events", job.Events, "faulty", job.Faulty, "rebuilt", job.Rebuilt, "refused", job.Refused)
 		case ctx.Err() != nil:
-			log.Info("rebuild ended before its end", "reason", err)
+			log.Info("job ended before its end", "reason", err)
 		default:
-			log.Error("rebuild failed", "error", err)
+			log.Error("job failed", "error", err)
 		}
 	})
 	return &begun, nil
@@ -182,7 +187,7 @@ func (a *Admin) Rebuild(ctx context.Context, id string) (*reconcile.Job, error) 
 
 // Rebuilds is part of Actions.
 func (a *Admin) Rebuilds(ctx context.Context, limit int) ([]*reconcile.Job, error) {
-	return a.runner.List(ctx, limit, reconcile.KindRebuild)
+	return a.runner.List(ctx, limit, reconcile.KindRebuild, reconcile.KindTimezone)
 }
 
 // Reconciliations is part of Actions.

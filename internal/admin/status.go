@@ -24,7 +24,8 @@ type Status struct {
 	Streams []Stream `json:"streams"`
 	// DeadLetters is how many there are, counted up to maxDeadLetters.
 	DeadLetters int `json:"dead_letters"`
-	// Running are the rebuild jobs at work, of the newest ones.
+	// Running are the jobs at work that rebuild days or change a time zone, of
+	// the newest ones.
 	Running []*reconcile.Job `json:"running_rebuilds"`
 	// LastRebuild, LastCheck and LastNightly are the newest of their kind; nil
 	// when there is none.
@@ -110,8 +111,8 @@ func (a *Admin) jobStatus(ctx context.Context, s *Status) error {
 		return err
 	}
 	s.Running = []*reconcile.Job{}
-	for i, job := range rebuilds {
-		if i == 0 {
+	for _, job := range rebuilds {
+		if s.LastRebuild == nil && job.Kind == reconcile.KindRebuild {
 			s.LastRebuild = job
 		}
 		if job.State == reconcile.Running && !job.Lost(s.Time) {

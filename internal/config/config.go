@@ -95,7 +95,7 @@ type Worker struct {
 	CheckSchedule   string `default:"*/5 * * * *" placeholder:"CRON" help:"When the totals of recent days are compared with their raw events, in the five fields of cron, in UTC; off is never."`
 	NightlySchedule string `default:"17 3 * * *" placeholder:"CRON" help:"When yesterday and a sample of older days are checked in full, in the five fields of cron, in UTC; off is never."`
 
-	KeepRawDays       int            `default:"0" placeholder:"N" help:"Whole days before today (UTC) that raw events are kept; 0 is for ever. Rollups are always kept."`
+	KeepRawDays       int            `default:"0" placeholder:"N" help:"Whole days before today, in the time zone of the site, that raw events are kept; 0 is for ever. Rollups are always kept."`
 	KeepRawDaysOf     map[string]int `mapsep:"," placeholder:"SITE=N" help:"The same for single sites, as shop=30,blog=0."`
 	RetentionSchedule string         `default:"47 3 * * *" placeholder:"CRON" help:"When older raw events are removed, in the five fields of cron, in UTC; off is never."`
 }

@@ -5,6 +5,7 @@ package site
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"github.com/daybook-analytics/daybook/internal/event"
@@ -61,6 +62,12 @@ func (s *Settings) Finish() { s.Zone, s.Next = *s.Next, nil }
 
 // GiveUp ends a change: the zone stays as it was.
 func (s *Settings) GiveUp() { s.Next = nil }
+
+// form is what a site_id may be, as ingest has it.
+var form = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+
+// ValidID tells whether there can be a site of that name.
+func ValidID(site string) bool { return form.MatchString(site) }
 
 // utc is what people call the time zone without a name.
 const utc = "UTC"
