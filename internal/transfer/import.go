@@ -9,6 +9,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -73,6 +75,7 @@ func (e *InputError) Unwrap() error { return e.Err }
 type Target interface {
 	Day(ctx context.Context, key store.DayKey) (*rollup.Day, error)
 	SwapDay(ctx context.Context, day *rollup.Day) error
+	store.SiteRecords
 	EventDates(ctx context.Context, site, from, to string) ([]string, error)
 	KeptSince(ctx context.Context, site string) (string, error)
 	Expire(ctx context.Context, site, before string) (removed int64, err error)
@@ -119,8 +122,20 @@ func Import(ctx context.Context, st Target, in io.Reader) (Imported, error) {
 
 // write writes one rollup.
 func (i *Imported) write(ctx context.Context, st Target, day *rollup.Day) error {
-	key := store.DayKey{Site: day.Site, Date: day.Date}
-	if day.Date >= time.Now().UTC().Format(time.DateOnly) {
+	key := store.KeyOf(day)
+	settings, err := site.NewDirectory(st, 0).Get(ctx, key.Site)
+	if err != nil {
+		return err
+	}
+	if settings.Zone != day.Zone {
+		i.refuse(key, fmt.Sprintf("it is a day in %s, and the site is in %s: `daybook sites set` changes that", site.ZoneName(day.Zone), site.ZoneName(settings.Zone)))
+		return nil
+	}
+	location, err := event.Location(settings.Zone)
+	if err != nil {
+		return err
+	}
+	if day.Date >= time.Now().In(location).Format(time.DateOnly) {
 		i.refuse(key, "the day is not over: its raw events are still to come")
 		return nil
 	}
@@ -164,11 +179,7 @@ func (i *Imported) write(ctx context.Context, st Target, day *rollup.Day) error 
 		return nil
 	}
 	if kept <= key.Date {
-		date, err := time.Parse(time.DateOnly, key.Date)
-		if err != nil {
-			return err
-		}
-		removed, err := st.Expire(ctx, key.Site, date.AddDate(0, 0, 1).Format(time.DateOnly))
+		removed, err := st.Expire(ctx, key.Site, site.Shift(key.Date, 1))
 		i.Removed += removed
 		if err != nil {
 			return err

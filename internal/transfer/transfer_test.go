@@ -259,10 +259,10 @@ func TestDecodeDayRefuses(t *testing.T) {
 	object, err := encodeDay(bigDay(), true)
 	check(t, err)
 	for _, tt := range []struct{ old, new, want string }{
-		{string(object), `{"site_id":"s","event_id":"1"}`, "no rollup of version 1"},
+		{string(object), `{"site_id":"s","event_id":"1"}`, "no rollup of version 2"},
 		{string(object), `[]`, "it is no rollup"},
-		{string(object), `{"version":1`, "it is no rollup"},
-		{`"version":1`, `"version":2`, "its version is 2"},
+		{string(object), `{"version":2`, "it is no rollup"},
+		{`"version":2`, `"version":1`, "its version is 1"},
 		{`"site_id":"s"`, `"site_id":"a|b"`, `site_id "a|b"`},
 		{`"2026-11-20"`, `"2026-11-31"`, `date "2026-11-31"`},
 		{`"hour_views":[0,`, `"hour_views":[`, "views of 23"},
