@@ -22,8 +22,8 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// getPath asks for any path.
-func getPath(ctx context.Context, h http.Handler, target string) *httptest.ResponseRecorder {
+// getTarget asks for any path.
+func getTarget(ctx context.Context, h http.Handler, target string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil))
 	return w
@@ -187,7 +187,7 @@ func TestFiltersAreRight(t *testing.T) {
 
 func answerOf(t rapid.TB, h http.Handler, target string) string {
 	t.Helper()
-	w := getPath(context.Background(), h, target)
+	w := getTarget(context.Background(), h, target)
 	if w.Code != http.StatusOK {
 		t.Fatalf("%s: answer is %d %s", target, w.Code, w.Body)
 	}
@@ -232,7 +232,7 @@ func TestFiltersAreBoundedInEvents(t *testing.T) {
 	const bound = `reading 1500 raw events, and 1000 is the most for one answer: ask about a shorter period, without filter and exact, or with async=true"`
 	want(t, get(t.Context(), h, "site_id=a&filter=path==/1"), 422,
 		`{"error":"filter takes `+bound+`,"field":"filter","value":"path==/1","allowed":"a period with at most 1000 raw events"}`)
-	want(t, getPath(t.Context(), h, "/stats/users?site_id=a&exact=true"), 422,
+	want(t, getTarget(t.Context(), h, "/stats/users?site_id=a&exact=true"), 422,
 		`{"error":"exact takes `+bound+`,"field":"exact","value":"true","allowed":"a period with at most 1000 raw events"}`)
 	if n := st.scans.Load() - scans; n != 0 {
 		t.Errorf("%d scans for questions that are refused", n)
@@ -326,4 +326,3 @@ func TestTooManyFilters(t *testing.T) {
 		t.Errorf("11 filters: %d %s", w.Code, w.Body)
 	}
 }
-

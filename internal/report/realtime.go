@@ -78,8 +78,9 @@ const (
 	tailEntries, tailBytes = 20_000, 8 << 20
 )
 
-// liveSlices are how long ago the slices begin in which a window is filled.
-var liveSlices = []time.Duration{shortMinutes * time.Minute, 2 * shortMinutes * time.Minute, 4 * shortMinutes * time.Minute, lookBack}
+// liveSlices are how long ago the slices begin in which a window is filled. The
+// first one has the short window.
+var liveSlices = []time.Duration{(shortMinutes + 1) * time.Minute, 12 * time.Minute, 24 * time.Minute, lookBack}
 
 // liveLimits bound what is kept of a minute. Of a busy minute with more paths
 // than that, rare ones are dropped, and the answer says so.
