@@ -55,12 +55,21 @@ var crashDays = []store.DayKey{
 	{Site: "a", Date: "2026-11-23"}, {Site: "a", Date: "2026-11-24"}, {Site: "b", Date: "2026-11-24"},
 }
 
+// crashClock is the clock of a date of UTC.
+func crashClock(date string) event.Clock {
+	clock, err := event.NewClock("", date)
+	if err != nil {
+		panic(err)
+	}
+	return clock
+}
+
 // crashEvents gives the events of the n-th step, one for each day.
 func crashEvents(n int) []store.Event {
 	events := make([]store.Event, len(crashDays))
 	for i, key := range crashDays {
 		events[i] = store.Event{
-			Event:    event.Event{ID: fmt.Sprint(n), Site: key.Site, User: fmt.Sprint("user ", n), Time: time.UnixMilli(int64(n)).UTC()},
+			Event:    event.Event{ID: fmt.Sprint(n), Site: key.Site, User: fmt.Sprint("user ", n), Time: time.UnixMilli(crashClock(key.Date).Begin + int64(n)).UTC()},
 			Stream:   "1:0",
 			Position: rollup.Position{Entry: rollup.EntryID{Ms: uint64(n)}, Line: uint32(i)},
 			Date:     key.Date,
@@ -97,11 +106,7 @@ func crashStep(s *Store, n int) error {
 		if day == nil {
 			day = rollup.NewDay(key.Site, key.Date)
 		}
-		clock, err := event.NewClock("", key.Date)
-		if err != nil {
-			return err
-		}
-		day.Fold("1:0", []rollup.Event{events[i].ForFold(events[i].Position, clock)})
+		day.Fold("1:0", []rollup.Event{events[i].ForFold(events[i].Position, crashClock(key.Date))})
 		days = append(days, day)
 	}
 	if conflicts, err := t.Swap(ctx, days); err != nil || len(conflicts) > 0 {

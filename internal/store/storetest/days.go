@@ -170,7 +170,9 @@ func (b Backend) testDamage(t *testing.T) {
 			wantEqual(t, "rev in Load", damaged[day].Rev, reported.Rev)
 
 			// A writer that does not know of the damage does not write over it.
-			conflicts, err := step.Swap(t.Context(), []*rollup.Day{{Site: site, Date: date, Rev: reported.Rev + 1, Marks: rollup.Marks{}}})
+			unaware := emptyDay(day)
+			unaware.Rev = reported.Rev + 1
+			conflicts, err := step.Swap(t.Context(), []*rollup.Day{unaware})
 			check(t, err)
 			wantEqual(t, "conflicts", conflicts, []store.DayKey{day})
 			commit(t, step, stream, at(1))

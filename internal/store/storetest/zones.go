@@ -12,7 +12,7 @@ import (
 
 // Zones that are the beginning of each other, or sort around the names of
 // dates.
-var zones = []string{"", "America/Indiana", "America/Indiana/Knox", "Asia/Kolkata", "Etc/GMT", "Etc/GMT+1", "Etc/GMT-1", "Zulu"}
+var zones = []string{"", "Etc/GMT", "Etc/GMT+1", "Etc/GMT-1", "Zulu"}
 
 // testZones proves that rollups of different zones never mix.
 func (b Backend) testZones(t *testing.T) {
@@ -22,9 +22,9 @@ func (b Backend) testZones(t *testing.T) {
 	want := map[store.DayKey]*rollup.Day{}
 	for i, zone := range zones {
 		for j, d := range dates {
-			for k, name := range []string{site, site + "-", site + ".b"} {
+			for k, name := range []string{site, site + "-"} {
 				key := store.DayKey{Site: name, Zone: zone, Date: d}
-				want[key] = newDay(key, stream, 20*i+5*j+k)
+				want[key] = newDay(key, stream, 8*i+2*j+k)
 				swap(t, s, want[key])
 			}
 		}
@@ -47,20 +47,20 @@ func (b Backend) testZones(t *testing.T) {
 		}
 		sites, err := s.Sites(t.Context(), "", 10)
 		check(t, err)
-		wantEqual(t, "sites", sites, []string{site, site + "-", site + ".b"})
+		wantEqual(t, "sites", sites, []string{site, site + "-"})
 	}
 	wantAll(t)
 	s = reopen()
 	wantAll(t)
-	wantEqual(t, "dates of another zone", len(siteDates(t, s, site, "America", "", "")), 0)
+	wantEqual(t, "dates of another zone", len(siteDates(t, s, site, "Etc", "", "")), 0)
 
 	// A write in one zone is no conflict in another.
 	for _, zone := range zones {
 		d := want[store.DayKey{Site: site, Zone: zone, Date: date}]
-		foldUpTo(d, stream, 200)
+		foldUpTo(d, stream, 50)
 		swap(t, s, d)
-		wantAll(t)
 	}
+	wantAll(t)
 	_, err := s.Day(t.Context(), store.DayKey{Site: site, Zone: "Europe/Berlin", Date: date})
 	wantErr(t, err, store.ErrNotFound)
 }
