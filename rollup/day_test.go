@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -126,6 +127,61 @@ func TestMerge(t *testing.T) {
 			t.Fatalf("Merge moved marks to %v and rev to %d", left.Marks, left.Rev)
 		}
 	})
+}
+
+// A clone goes on by itself: whatever is done to one leaves the other.
+func TestClone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, _ := fold(streamsOf(30).Draw(t, "streams"))
+		more, _ := fold(streamsOf(30).Draw(t, "more"))
+		d.Zone, d.Rev, d.Parts = "Europe/Berlin", 3, []rollup.Part{{Date: "2026-11-23", Rev: 1}}
+		if rapid.Bool().Draw(t, "merged") {
+			d.Merge(more)
+		}
+		before := encode(t, d)
+		c := d.Clone()
+		if string(encode(t, c)) != string(before) {
+			t.Fatal("a clone is something else")
+		}
+		change := func(d *rollup.Day) {
+			d.Fold("3:0", runOf(30).Draw(t, "run"))
+			d.Merge(more)
+			d.Visits.Close()
+			d.Marks.Advance("9:9", rollup.Position{Line: 1})
+			d.Parts[0].Rev++
+		}
+		change(c)
+		if string(encode(t, d)) != string(before) {
+			t.Fatal("a change of the clone changed the day")
+		}
+		c = d.Clone()
+		change(d)
+		if string(encode(t, c)) != string(before) {
+			t.Fatal("a change of the day changed its clone")
+		}
+	})
+}
+
+// One day may be merged into several at the same time: Merge only reads it.
+// The race detector looks on.
+func TestMergeOnlyReads(t *testing.T) {
+	d := fullDay(300)
+	d.Compact(rollup.DefaultLimits)
+	closed := d.Clone()
+	closed.Visits.Close()
+	var wg sync.WaitGroup
+	sums := make([]*rollup.Day, 4)
+	for i := range sums {
+		wg.Go(func() {
+			sums[i] = rollup.NewDay("site", "")
+			sums[i].Merge(d)
+			sums[i].Merge(closed)
+		})
+	}
+	wg.Wait()
+	for _, sum := range sums[1:] {
+		wantSame(t, sum, sums[0])
+	}
 }
 
 // tableBytes is what the tables of a day cost in the widest stored form.

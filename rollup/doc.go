@@ -1,7 +1,8 @@
 // Package rollup is Daybook's core: events in, one Day out.
 //
 // A Day is everything that is reported about one site on one date: counters,
-// a sketch of the users, and one bounded table of counts per dimension. It is
+// sketches of the users, the visits, and one bounded table of counts and users
+// per dimension. It is
 // made by Fold and by nothing else: the worker, the rebuild, the raw-scan
 // fallback and the import all call the same function, so that a change of
 // what a number means is one change.
@@ -20,5 +21,6 @@
 //
 // The package does no I/O, reads no clock, keeps no state and is
 // deterministic. Its values are not safe for concurrent use; not even reads
-// are, because an estimate may compact a sketch.
+// are, because an estimate may compact a sketch and a table is sorted when it
+// is read. The one exception is the argument of Merge.
 package rollup
