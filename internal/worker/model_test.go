@@ -78,7 +78,7 @@ func drawOp(t *rapid.T) op {
 		o.events = rapid.SliceOfN(rapid.IntRange(-1, 20), 1, 4).Draw(t, "events")
 	default:
 		o.actor = rapid.IntRange(0, 3).Draw(t, "actor")
-		o.calls = rapid.IntRange(1, 5).Draw(t, "calls")
+		o.calls = rapid.IntRange(1, 10).Draw(t, "calls")
 		// Most calls go well, else no step would ever end.
 		if f := rapid.IntRange(0, 4*numFaults).Draw(t, "fault"); f < numFaults {
 			o.fault = fault(f)
@@ -100,7 +100,8 @@ type world struct {
 	rebuild  *actor
 	expiry   *actor
 	change   *actor
-	changed  store.DayKey // what change changes: the site and its new zone
+	changed  store.DayKey          // what change changes: the site and its new zone
+	built    map[store.DayKey]bool // the record of what it has built
 	accepted map[int]bool
 	garbage  int
 	last     map[string]rollup.EntryID
@@ -122,6 +123,7 @@ func newWorld(t *rapid.T) *world {
 			poison:      poison,
 		},
 		accepted: map[int]bool{},
+		built:    map[store.DayKey]bool{},
 		last:     map[string]rollup.EntryID{},
 		lossy:    rapid.Bool().Draw(t, "rollups get lost"),
 		batch:    rapid.SliceOfN(rapid.IntRange(1, 4), 1, 4).Draw(t, "entries a step, by worker"),
@@ -137,6 +139,9 @@ func newWorld(t *rapid.T) *world {
 			}
 			w.store.records[name] = store.SiteRecord{Site: name, Rev: 1, Body: body}
 		}
+	}
+	if w.changing && len(w.batch) < len(modelStreams) {
+		w.batch = append(w.batch, 1) // a change waits for both streams
 	}
 	for i := range w.batch {
 		w.workers = append(w.workers, w.startWorker(i))
@@ -208,12 +213,19 @@ func (w *world) startChange(name, zone string) {
 				}
 				return err
 			},
-			Restart: func(context.Context) error { return nil },
+			Restart: func(context.Context) error {
+				clear(w.built)
+				return nil
+			},
 			Build: func(ctx context.Context, days []store.DayKey, build reconcile.BuildFunc) error {
 				for _, key := range days {
+					if w.built[key] {
+						continue
+					}
 					if _, _, err := build(ctx, key); err != nil {
 						return err
 					}
+					w.built[key] = true
 				}
 				return nil
 			},
@@ -244,7 +256,7 @@ func (w *world) turn(a *actor, f fault) bool {
 
 func (w *world) do(o op) {
 	switch {
-	case o.kind <= 2: // ingest accepts an entry
+	case o.kind <= 1 || o.kind == 2 && !w.changing: // ingest accepts an entry
 		stream := modelStreams[o.stream]
 		var lines []byte
 		for _, n := range o.events {
@@ -260,7 +272,7 @@ func (w *world) do(o op) {
 		w.queue.append(stream, string(lines), len(o.events))
 		w.last[stream] = rollup.EntryID{Ms: w.queue.clock}
 		w.t.Logf("append to %s as %d: %v", stream, w.queue.clock, o.events)
-	case o.kind == 3 && o.calls == 5 && w.change != nil: // kill -9 and resume
+	case o.kind == 3 && o.calls > 9 && w.change != nil: // kill -9 and resume
 		w.change.kill()
 		w.startChange(w.changed.Site, w.changed.Zone)
 	case o.kind == 3: // kill -9 and restart
@@ -269,9 +281,9 @@ func (w *world) do(o op) {
 		w.workers[i] = w.startWorker(i)
 		w.t.Logf("%s: killed and restarted", w.workers[i].name)
 	case o.kind == 4 && w.rebuild == nil:
-		w.startRebuild(w.key(o.actor, o.calls > 2))
+		w.startRebuild(w.key(o.actor, o.calls > 5))
 	case o.kind == 5 && w.lossy && w.store.busy[modelSites[o.actor%2]] == nil:
-		key := w.key(o.actor, o.calls > 2)
+		key := w.key(o.actor, o.calls > 5)
 		delete(w.store.days, key)
 		w.t.Logf("%s is lost", key)
 	case o.kind == 5 && w.expiring && w.expiry == nil && len(w.accepted) > 15:
@@ -289,6 +301,8 @@ func (w *world) do(o op) {
 				w.change = nil
 			}
 			w.checkServed()
+			// It mostly waits for them.
+			w.turn(w.workers[(o.actor+n)%len(w.workers)], none)
 		}
 	case o.kind >= 15 && w.expiry != nil:
 		if !w.turn(w.expiry, o.fault) {
