@@ -28,7 +28,7 @@ func (s *Store) Damage(ctx context.Context, key store.DayKey, change func([]byte
 	batch := s.db.NewBatch()
 	if damaged == nil {
 		// What takes a whole rollup away takes its head too.
-		head := appendDayKey(nil, keyHead, key)
+		head := dayKey(keyHead, key)
 		if err := cmp.Or(batch.Delete(stored, nil), batch.Delete(head, nil)); err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func setHead(batch *pebble.Batch, key store.DayKey, head store.Head) error {
 	for _, n := range []uint64{head.Rev, head.Events, head.Views} {
 		value = binary.BigEndian.AppendUint64(value, n)
 	}
-	return batch.Set(appendDayKey(nil, keyHead, key), value, nil)
+	return batch.Set(dayKey(keyHead, key), value, nil)
 }
 
 // DayHeads is part of store.Store.

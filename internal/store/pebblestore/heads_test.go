@@ -57,7 +57,7 @@ func TestDamagedHead(t *testing.T) {
 	defer s.Close()
 	day := newDay(store.DayKey{Site: "a", Date: "2026-11-23"})
 	check(t, s.SwapDay(t.Context(), day))
-	check(t, s.set(appendDayKey(nil, keyHead, store.KeyOf(day)), []byte("short"), pebble.Sync))
+	check(t, s.set(dayKey(keyHead, store.KeyOf(day)), []byte("short"), pebble.Sync))
 	if heads, err := s.DayHeads(t.Context(), "a", "", "", ""); err == nil {
 		t.Errorf("heads are %v and there is no error", heads)
 	}
@@ -78,7 +78,7 @@ func TestDamagedMonth(t *testing.T) {
 	other, err := newDay(store.DayKey{Site: "a", Date: "2026-11"}).AppendBinary(nil)
 	check(t, err)
 	for name, value := range map[string][]byte{"cut off": other[:len(other)/2], "empty": {}, "of another zone": other} {
-		check(t, s.set(appendDayKey(nil, keyMonth, key), value, pebble.Sync))
+		check(t, s.set(dayKey(keyMonth, key), value, pebble.Sync))
 		month, err := s.Month(t.Context(), key)
 		var damaged *store.DamagedError
 		if !errors.As(err, &damaged) || damaged.Key != key {

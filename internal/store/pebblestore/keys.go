@@ -122,9 +122,9 @@ func appendRollupKey(b []byte, key store.DayKey) []byte {
 	return appendString(appendRollups(b, key.Site, key.Zone), key.Date)
 }
 
-// appendDayKey appends a key of the kind keyHead or keyMonth.
-func appendDayKey(b []byte, kind byte, key store.DayKey) []byte {
-	return appendString(appendZone(b, kind, key.Site, key.Zone), key.Date)
+// dayKey makes a key of the kind keyHead or keyMonth.
+func dayKey(kind byte, key store.DayKey) []byte {
+	return appendString(appendZone(nil, kind, key.Site, key.Zone), key.Date)
 }
 
 func appendEventKey(b []byte, e *store.Event) []byte {

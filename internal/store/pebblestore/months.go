@@ -16,7 +16,7 @@ func (s *Store) Month(ctx context.Context, key store.DayKey) (*rollup.Day, error
 		return nil, err
 	}
 	month := new(rollup.Day)
-	err := get(s.db, appendDayKey(nil, keyMonth, key), func(value []byte) error {
+	err := get(s.db, dayKey(keyMonth, key), func(value []byte) error {
 		err := month.UnmarshalBinary(value)
 		if err == nil && store.KeyOf(month) != key {
 			err = fmt.Errorf("holds %s", store.KeyOf(month))
@@ -41,5 +41,5 @@ func (s *Store) PutMonth(ctx context.Context, month *rollup.Day) error {
 	if err != nil {
 		return err
 	}
-	return s.set(appendDayKey(nil, keyMonth, store.KeyOf(month)), value, pebble.Sync)
+	return s.set(dayKey(keyMonth, store.KeyOf(month)), value, pebble.Sync)
 }
