@@ -123,7 +123,7 @@ func (s *VisitStats) numbers() [5]*float64 {
 
 // UnmarshalBinary reads what AppendBinary wrote. Hostile bytes give an error.
 func (v *Visits) UnmarshalBinary(b []byte) error {
-	r := newReader(b)
+	r := &reader{rest: b}
 	parts := r.byte()
 	if parts > hasSample|hasTotals {
 		return fmt.Errorf("visits have parts %#x, of which this program does not know all", parts)

@@ -15,7 +15,7 @@ import (
 // time into the day as it comes from the store, within the limits.
 func foldAsStored(t *testing.T, next func(i int) rollup.Event) *rollup.Day {
 	t.Helper()
-	const events, batch = 1_000_000, 5000
+	const events, batch = 1_000_000, 20_000
 	d := rollup.NewDay("site", "2026-11-24")
 	buf := make([]rollup.Event, 0, batch)
 	for i := range events {
@@ -46,10 +46,14 @@ func foldAsStored(t *testing.T, next func(i int) rollup.Event) *rollup.Day {
 // full too, stays under 1 MiB and is right in all totals.
 func TestMillionDistinctPathsAndUsers(t *testing.T) {
 	filler := strings.Repeat("x", 200)
+	values := make([]string, 5000)
+	for i := range values {
+		values[i] = fmt.Sprint("value ", i)
+	}
 	d := foldAsStored(t, func(i int) rollup.Event {
 		e := rollup.Event{Hour: i % 24, At: uint32(i%24*3_600_000 + i%1_000_000), User: fmt.Sprintf("user-%d", i)}
 		for dim := range e.Values {
-			e.Values[dim] = fmt.Sprintf("%v %d", rollup.Dimension(dim), i%5000)
+			e.Values[dim] = values[i%len(values)]
 		}
 		e.Values[rollup.EventType] = rollup.PageView
 		e.Values[rollup.Path] = fmt.Sprintf("/%d/%s", i, filler[:i%200])
@@ -130,7 +134,7 @@ func TestZipfTop100(t *testing.T) {
 // as fit, all of their users and those of the hours dense, and visits that
 // fill their room.
 func TestLargestDay(t *testing.T) {
-	for _, length := range []int{8, 60, 500} {
+	for _, length := range []int{8, 500} {
 		d := largestDay(length)
 		size := len(encode(t, d))
 		t.Logf("keys of %d bytes: %d bytes", length, size)
@@ -143,8 +147,8 @@ func TestLargestDay(t *testing.T) {
 func largestDay(length int) *rollup.Day {
 	d := rollup.NewDay("site", "2026-11-24")
 	var events []rollup.Event
-	for i := range 200_000 {
-		e := rollup.Event{Position: rollup.Position{Line: uint32(i + 1)}, Hour: i % 24, At: uint32(i%24*3_600_000 + i/24), User: fmt.Sprintf("user-%d", i%20_000)}
+	for i := range 50_000 {
+		e := rollup.Event{Position: rollup.Position{Line: uint32(i + 1)}, Hour: i % 24, At: uint32(i%24*3_600_000 + i/24), User: fmt.Sprint("user-", i)}
 		for dim := range e.Values {
 			e.Values[dim] = longKey(i%(i%2500+1), length)
 		}
