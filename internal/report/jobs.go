@@ -65,19 +65,14 @@ type Job struct {
 	Spec struct {
 		Site string `json:"site" doc:"the site of the question"`
 	} `json:"spec" doc:"what it is about"`
-	State   JobState  `json:"state" enum:"waiting,running,done,failed" doc:"answer is there once it is done"`
-	Created time.Time `json:"created" doc:"when the question was asked"`
-	Updated time.Time `json:"updated" doc:"when the job last told of itself"`
-	// Question is the path and the parameters that were asked.
-	Question string `json:"question" doc:"the path and the parameters that were asked"`
-	// EventsRead is how many raw events have been read so far, of about
-	// EventsExpected that rollups count.
-	EventsRead     uint64 `json:"events_read" doc:"the raw events that have been read so far"`
-	EventsExpected uint64 `json:"events_expected" doc:"about how many there are to be read"`
-	// Error says why it failed, Answer is what would have been answered at
-	// once.
-	Error  string          `json:"error,omitempty" doc:"why it failed, and what to do"`
-	Answer json.RawMessage `json:"answer,omitempty" doc:"what would have been answered at once"`
+	State          JobState        `json:"state" enum:"waiting,running,done,failed" doc:"answer is there once it is done"`
+	Created        time.Time       `json:"created" doc:"when the question was asked"`
+	Updated        time.Time       `json:"updated" doc:"when the job last told of itself"`
+	Question       string          `json:"question" doc:"the path and the parameters that were asked"`
+	EventsRead     uint64          `json:"events_read" doc:"the raw events that have been read so far"`
+	EventsExpected uint64          `json:"events_expected" doc:"about how many there are to be read"`
+	Error          string          `json:"error,omitempty" doc:"why it failed, and what to do"`
+	Answer         json.RawMessage `json:"answer,omitempty" doc:"what would have been answered at once"`
 }
 
 // job is one that this process has to do. Its record is protected by jobs.mu.
@@ -230,6 +225,7 @@ func (j *jobs) do(one *job) {
 	scans.expected.Store(0)
 	j.mu.Lock()
 	one.record.State = JobRunning
+	j.news(one)
 	j.mu.Unlock()
 
 	answer, err := j.answer(one)
@@ -301,12 +297,17 @@ func (j *jobs) tell() {
 			if one.record.State == JobRunning {
 				one.record.EventsRead, one.record.EventsExpected = j.report.scans.read.Load(), j.report.scans.expected.Load()
 			}
-			// Another error need not last, and if it does the job has it too.
-			if err := j.save(j.ctx, one); errors.Is(err, store.ErrConflict) {
-				one.cancel() // the record was erased
-			}
+			j.news(one)
 		}
 		j.mu.Unlock()
+	}
+}
+
+// news writes the record of a job that is not done. The caller holds mu.
+func (j *jobs) news(one *job) {
+	// Another error need not last, and if it does the job has it too.
+	if err := j.save(j.ctx, one); errors.Is(err, store.ErrConflict) {
+		one.cancel() // the record was erased
 	}
 }
 

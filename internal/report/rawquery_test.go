@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -310,7 +311,45 @@ func TestFilteredSumIsBounded(t *testing.T) {
 	}
 }
 
-// As many dimensions as an event has, and one filter too many.
+// Scans for filters share the slots of all scans; the same question, in
+// whatever order its filters are, is read for once.
+func TestFilterScansAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newJobStore()
+		h := serve(st, report.Options{RawScans: 2, RawScanTime: 5 * time.Second}, quiet)
+		ask := func(query string) <-chan *httptest.ResponseRecorder {
+			answer := make(chan *httptest.ResponseRecorder, 1)
+			go func() { answer <- get(t.Context(), h, "site_id=a&date=2026-11-01&"+query) }()
+			return answer
+		}
+		shared := []<-chan *httptest.ResponseRecorder{
+			ask("filter=path==/0&filter=country=="), ask("filter=country==&filter=path==/0"),
+			ask("filter=path==/0&filter=country==&filter=path==/0"), ask("filter=path==/0&filter=country==&limit=3"),
+		}
+		other := ask("filter=path!=/0")
+		synctest.Wait()
+		if n := st.started.Load(); n != 2 {
+			t.Errorf("%d scans for two questions", n)
+		}
+		wantRetry(t, <-ask("filter=country=="), "2", `{"error":"2 other scans of raw events are under way, which is the most at once; try again soon"}`)
+		close(st.letGo)
+		for _, answer := range shared {
+			want(t, <-answer, 200, rawAnswer(1))
+		}
+		if w := <-other; !strings.Contains(w.Body.String(), `"total_events":0,`) {
+			t.Errorf("answer is %s", w.Body)
+		}
+	})
+}
+
+func TestFilterScansAreBoundedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := serve(newJobStore(), report.Options{RawScanTime: 5 * time.Second}, quiet)
+		wantRetry(t, get(t.Context(), h, "site_id=a&date=2026-11-01&filter=path==/0"), "60",
+			`{"error":"the raw events could not be read within 5s: ask about a shorter period, without filter and exact, or with async=true"}`)
+	})
+}
+
 func TestTooManyFilters(t *testing.T) {
 	st := newStore(t)
 	h := serve(st, report.Options{}, quiet)
