@@ -276,7 +276,7 @@ func checkSite(site string) error {
 	bad := func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._:-", r))
 	}
-	problem := ""
+	var problem string
 	switch {
 	case site == "":
 		problem = "is empty"

@@ -14,10 +14,9 @@ import (
 )
 
 // sumKeys is the most keys that a table of a range of days keeps, and sumBytes
-// about the most that all of them take, so that
-// years of ever new paths do not fill the memory. Beyond it, as in a single
-// day, rare keys are dropped and the answer says how far its counts may be
-// off.
+// about the most that all its tables take, so that years of ever new paths do
+// not fill the memory. Beyond it, as in a single day, rare keys are dropped
+// and the answer says how far its counts may be off.
 const (
 	sumKeys  = 50_000
 	sumBytes = 64 << 20
@@ -37,7 +36,7 @@ type period struct {
 	source string
 	// exactUsers is the number of users where exact=true asked for it.
 	exactUsers *uint64
-
+	// total is what sum gives.
 	total *rollup.Day
 }
 
@@ -48,8 +47,8 @@ const (
 	sourceMixed  = "mixed"
 )
 
-// sum gives all days merged, with the parts that the endpoint asked for. It
-// may be changed.
+// sum gives all days merged, with the parts that the endpoint asked for, to an
+// endpoint that is answered from months. It may be changed.
 func (p *period) sum() *rollup.Day { return p.total }
 
 // month is the days of one calendar month that are in a span and have a
@@ -126,6 +125,7 @@ type reading struct {
 func (rd *reading) add(day *rollup.Day) {
 	if rd.keepDays {
 		rd.days = append(rd.days, day)
+		return
 	}
 	rd.total.Merge(day)
 	for dim := range rd.total.Tables {
@@ -223,8 +223,7 @@ func monthsOf(q *query, s span, heads []store.Head) []month {
 func (r *Report) readMonth(ctx context.Context, q *query, m month) ([]*rollup.Day, []gap, error) {
 	m.whole = m.whole && (q.endpoint.months || q.interval == "month")
 	need := q.parts()
-	days, first, last := r.recall(m, need)
-	if first == "" {
+	if days, first, _ := r.recall(m, need); first == "" {
 		return days, nil, nil
 	}
 	giveBack, err := r.reading.take(ctx, m.key)
@@ -232,7 +231,9 @@ func (r *Report) readMonth(ctx context.Context, q *query, m month) ([]*rollup.Da
 		return nil, nil, err
 	}
 	defer giveBack()
-	if days, first, last = r.recall(m, need); first == "" {
+	// Whoever had the turn before may have read them.
+	days, first, last := r.recall(m, need)
+	if first == "" {
 		return days, nil, nil
 	}
 	if m.whole {

@@ -25,7 +25,7 @@ func atNoon(date string) func() time.Time {
 	return func() time.Time { return now }
 }
 
-// ask asks for a path with a header, as "If-None-Match: x"; empty is none.
+// request asks for a path with a header, as "If-None-Match: x"; empty is none.
 func request(ctx context.Context, h http.Handler, method, path, header string) *httptest.ResponseRecorder {
 	w, req := httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, method, path, nil)
 	if name, value, found := strings.Cut(header, ": "); found {
@@ -416,6 +416,14 @@ func TestZones(t *testing.T) {
 	}
 	if s := ask(""); s.From != "2026-11-10" || s.To != "2026-11-11" || s.UniqueUsers != 1 {
 		t.Errorf("all days from raw events: %+v", s)
+	}
+
+	// A day that is yet to come has none, and no raw event is read to know it.
+	scans := st.scans.Load()
+	h := serve(st, report.Options{Now: atNoon("2026-11-10")}, quiet)
+	totals(t, get(t.Context(), h, "site_id=a&from=2026-11-10&to=2026-11-30"))
+	if n := st.scans.Load() - scans; n != 1 {
+		t.Errorf("%d days were counted, want 1", n)
 	}
 
 	// Now one has.

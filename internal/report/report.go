@@ -1,5 +1,13 @@
-// Package report answers what was counted: GET /stats, from the rollups, and
-// from the raw events for a day whose rollup is missing or damaged.
+// Package report answers what was counted: from the rollups, and from the raw
+// events for a day whose rollup is missing or damaged, and for what no rollup
+// can answer.
+//
+// A question takes this way (handler.go): its parameters are parsed (query.go)
+// and its period found by the clock of its site (span.go); the heads of the
+// rollups, which are cheap to read, give the ETag (etag.go), by which an answer
+// that is still the same is known; else what the endpoint needs is read, of
+// months where they may stand for their days (read.go, cache.go), and the
+// endpoint makes the answer of it. Each endpoint has a file of its own.
 package report
 
 import (

@@ -107,7 +107,7 @@ func shared[T any](ctx context.Context, s *scans, question string, work func(con
 func (s *scans) run(question string, sc *scan, work func() (any, error)) {
 	defer func() {
 		if p := recover(); p != nil {
-			sc.err = fmt.Errorf("reading the raw events for %s panicked: %v\n%s", question, p, debug.Stack())
+			sc.err = fmt.Errorf("finding the answer to %s panicked: %v\n%s", question, p, debug.Stack())
 		}
 		s.mu.Lock()
 		if s.running[question] == sc {
