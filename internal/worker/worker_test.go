@@ -12,6 +12,7 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/queue/logq"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/store/pebblestore"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -182,6 +183,42 @@ func TestLostRollupIsMadeAgain(t *testing.T) {
 	eventually(t, "7 events in the rollup", counted(t, st, 7))
 	if second.Stats().Rebuilt != 1 {
 		t.Errorf("%d rollups rebuilt, want 1", second.Stats().Rebuilt)
+	}
+}
+
+// TestLostRollupOfAnotherZone makes a rollup again from raw events that are
+// dated in the time zone that the site had before.
+func TestLostRollupOfAnotherZone(t *testing.T) {
+	q, st := embedded(t, 1)
+	w := start(t, q, st, Options{})
+	// At 18:25, which is 23:55 in Kolkata, still on the 1st.
+	send(t, q, 0, 5)
+	eventually(t, "5 events in the rollup", counted(t, st, 5))
+	kolkata := "Asia/Kolkata"
+	_, err := site.NewDirectory(st, 0).Change(t.Context(), "a", func(s *site.Settings) error {
+		s.ChangeTo(kolkata)
+		s.Finish()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := modelEvent(0)
+	late.ID, late.Time = "late", time.Date(2026, 2, 28, 20, 0, 0, 0, time.UTC) // half past one on the 1st there
+	if errs := q.Append(t.Context(), []queue.Group{{Stream: "1:0", Lines: append(late.AppendLine(nil), '\n'), Events: 1}}); errs != nil {
+		t.Fatal(errs)
+	}
+	eventually(t, "6 events in the rollup of Kolkata", func() bool {
+		day, err := st.Day(t.Context(), store.DayKey{Site: "a", Zone: kolkata, Date: "2026-03-01"})
+		return err == nil && day.Events == 6 && day.HourEvents[1] == 1 && day.HourEvents[23] == 5
+	})
+	if w.Stats().Rebuilt != 1 {
+		t.Errorf("%d rollups rebuilt, want 1", w.Stats().Rebuilt)
+	}
+	raw := 0
+	err = st.ScanDay(t.Context(), "a", []string{"2026-03-01"}, nil, nil, func(*store.Event) error { raw++; return nil })
+	if err != nil || raw != 6 {
+		t.Errorf("%v, %d raw events are dated the 1st in the zone that the site had", err, raw)
 	}
 }
 
