@@ -43,6 +43,8 @@ const (
 
 // stats is what is checked of the server's answer.
 type stats struct {
+	Timezone string `json:"timezone"`
+
 	Events   int `json:"total_events"`
 	Views    int `json:"total_views"`
 	Users    int `json:"unique_users"`
@@ -73,6 +75,9 @@ func Check(ctx context.Context, reportURL string, s Summary, wait time.Duration)
 			got, busy, err := fetch(ctx, client, reportURL, d)
 			if err != nil && !busy {
 				return nil, err
+			}
+			if zone := got.Timezone; zone != "" && zone != "UTC" {
+				return nil, fmt.Errorf("days of %s are reported in the time zone %s, and those that were sent are counted in UTC: set the site to UTC and check again", d.Site, zone)
 			}
 			pending := busy || got.Events < d.Events
 			if !pending || time.Now().After(deadline) {

@@ -118,6 +118,7 @@ func TestCheckFails(t *testing.T) {
 		"answered 404":                   report(t, status(404)),
 		"no report to check against":     dead.URL,
 		"allowed is http:// or https://": "127.0.0.1:3001",
+		"in the time zone Asia/Kolkata":  report(t, func(_ string, a map[string]any) { a["timezone"] = "Asia/Kolkata" }),
 		"answered what is no report":     report(t, func(_ string, a map[string]any) { a["total_events"] = "many" }),
 	} {
 		if _, err := Check(t.Context(), url, twoDays(), 0); err == nil || !strings.Contains(err.Error(), says) {
