@@ -40,7 +40,7 @@ func TestParseFilter(t *testing.T) {
 		"path!/pricing":  "has an operator that does not exist",
 		"path=~/pricing": "has an operator that does not exist",
 		"Path==/pricing": "begins with no dimension",
-		" path==/":       "begins with no dimension",
+		"_path==/":       "begins with no dimension",
 		"==/pricing":     "begins with no dimension",
 		"user_id==7":     "begins with no dimension",
 		"path==\xff":     "has a value that is not UTF-8",

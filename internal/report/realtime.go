@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -71,8 +72,9 @@ const (
 	lookBack = (longMinutes+1)*time.Minute + event.MaxAhead + time.Minute
 	// maxLiveEvents is the most events that one window begins with.
 	maxLiveEvents = 2_000_000
-	// maxLiveMemory is the most bytes that all windows take.
-	maxLiveMemory = 64 << 20
+	// maxLiveMemory is the most bytes that all windows take together,
+	// maxWindowMemory what one may take.
+	maxLiveMemory, maxWindowMemory = 64 << 20, 48 << 20
 	// tailEntries and tailBytes are the most that one answer reads of what is
 	// in the queue and in no checkpoint.
 	tailEntries, tailBytes = 20_000, 8 << 20
@@ -115,6 +117,8 @@ type live struct {
 	// mostEvents and mostTime bound the reading of raw events for one answer.
 	mostEvents int
 	mostTime   time.Duration
+	// mostMemory is maxWindowMemory, or less in a test.
+	mostMemory int
 
 	turns   *turns[string]
 	reading chan struct{} // holds a value for each answer that reads
@@ -128,7 +132,8 @@ func newLive(st Store, opts Options, log *slog.Logger) *live {
 	return &live{
 		store: st, queue: opts.Queue, now: opts.Now, log: log,
 		mostEvents: min(opts.RawScanEvents, maxLiveEvents), mostTime: opts.RawScanTime,
-		turns: newTurns[string](), reading: make(chan struct{}, opts.RawScans),
+		mostMemory: maxWindowMemory,
+		turns:      newTurns[string](), reading: make(chan struct{}, opts.RawScans),
 		windows: newLRU[string, *window](maxLiveMemory),
 		seed:    maphash.MakeSeed(),
 	}
@@ -184,6 +189,10 @@ func (l *live) refresh(ctx context.Context, w *window, zones []string) error {
 	if err := l.read(ctx, w, zones, now, done); err != nil {
 		return err
 	}
+	w.minutes.compact()
+	if w.minutes.shrink(l.mostMemory) {
+		w.since = now
+	}
 
 	view := view{
 		at: now, asOf: oldest(checkpoints), complete: !w.since.After(now.Add(-lookBack)),
@@ -214,7 +223,6 @@ func (l *live) refresh(ctx context.Context, w *window, zones []string) error {
 // first, in slices: where there are too many, or they take too long, the last
 // minutes are whole and the earlier ones are not, and the window says so.
 func (l *live) read(ctx context.Context, w *window, zones []string, now time.Time, upTo rollup.Marks) error {
-	defer w.minutes.compact()
 	left := l.mostEvents
 	first := minuteOf(now) - longMinutes
 	dates := datesBetween(time.UnixMilli(first*minuteMs), now.Add(event.MaxAhead), zones)
@@ -380,11 +388,20 @@ func (m *minutes) clearMarks() {
 
 // dropBefore forgets the minutes before the first one.
 func (m *minutes) dropBefore(first int64) {
-	for number := range m.of {
-		if number < first {
-			delete(m.of, number)
+	maps.DeleteFunc(m.of, func(number int64, _ *minute) bool { return number < first })
+}
+
+// shrink forgets the oldest minutes if all take more than so many bytes. It
+// tells whether it did.
+func (m *minutes) shrink(most int) (forgot bool) {
+	for _, number := range slices.Sorted(maps.Keys(m.of)) {
+		if m.memory() <= most {
+			break
 		}
+		delete(m.of, number)
+		forgot = true
 	}
+	return forgot
 }
 
 // has tells whether an event with the ID is in any minute.
@@ -418,11 +435,8 @@ func (m *minutes) memory() int {
 }
 
 // datesBetween lists the dates of the times from first to last, which are less
-// than a day apart, in each of the zones; none stands for UTC alone.
+// than a day apart, in each of the zones.
 func datesBetween(first, last time.Time, zones []string) []string {
-	if len(zones) == 0 {
-		zones = []string{""}
-	}
 	var dates []string
 	for _, zone := range zones {
 		// A zone that this program does not know has no events.
