@@ -161,8 +161,9 @@ func (l *live) answer(ctx context.Context, site string, zones []string, limit in
 		// Who comes next would have to begin again.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.mostTime)
 		defer cancel()
+		// Nobody gets it again if this fails: it may have half of something.
+		l.windows.put(site, nil, 0)
 		if err := l.refresh(ctx, w, zones); err != nil {
-			l.windows.put(site, nil, 0) // it may have half of something
 			return nil, err
 		}
 		l.windows.put(site, w, w.minutes.memory())
@@ -194,10 +195,7 @@ func (l *live) refresh(ctx context.Context, w *window, zones []string) error {
 		w.since = now
 	}
 
-	view := view{
-		at: now, asOf: oldest(checkpoints), complete: !w.since.After(now.Add(-lookBack)),
-		short: rollup.NewDay(w.site, ""), long: rollup.NewDay(w.site, ""),
-	}
+	view := view{at: now, asOf: oldest(checkpoints), complete: !w.since.After(now.Add(-lookBack))}
 	all := []*minutes{w.minutes}
 	if waiting != nil {
 		view.asOf, view.queue = waiting.asOf, true
@@ -212,9 +210,11 @@ func (l *live) refresh(ctx context.Context, w *window, zones []string) error {
 		all = append(all, over)
 	}
 	for _, minutes := range all {
-		minutes.sum(view.long, first, minuteOf(now))
-		minutes.sum(view.short, minuteOf(now)-shortMinutes, minuteOf(now))
+		for number, one := range minutes.of {
+			view.add(one.day, minuteOf(now)-number)
+		}
 	}
+	view.pages.Compact(maxLimit)
 	w.view = view
 	return nil
 }
@@ -299,19 +299,32 @@ func (w *window) behind(through rollup.Marks, from time.Time) (after rollup.Mark
 type view struct {
 	at, asOf        time.Time
 	complete, queue bool
-	short, long     *rollup.Day
+	short, long     tally
+	pages           rollup.Table
+}
+
+// add takes in what was in a minute so many minutes ago; those to come, whose
+// events were ahead of the clock, are not counted yet.
+func (v *view) add(minute *rollup.Day, ago int64) {
+	if 0 <= ago && ago <= longMinutes {
+		v.long.add(minute)
+	}
+	if 0 <= ago && ago <= shortMinutes {
+		v.short.add(minute)
+		v.pages.Merge(&minute.Tables[rollup.Path])
+	}
 }
 
 func (v *view) answer(site string, limit int) *liveAnswer {
-	counts := func(day *rollup.Day, minutes int64) RealtimeCounts {
+	counts := func(t *tally, minutes int64) RealtimeCounts {
 		since := time.UnixMilli((minuteOf(v.at) - minutes) * minuteMs)
-		return RealtimeCounts{Since: *asOfText(since), Events: day.Events, Views: day.Views, Users: day.Users.Estimate()}
+		return RealtimeCounts{Since: *asOfText(since), Events: t.events, Views: t.views, Users: t.users.Estimate()}
 	}
 	answer := &liveAnswer{asOf: v.asOf, Realtime: Realtime{
-		Site: site, Last5: counts(v.short, shortMinutes), Last30: counts(v.long, longMinutes), Pages: []PathViews{},
+		Site: site, Last5: counts(&v.short, shortMinutes), Last30: counts(&v.long, longMinutes), Pages: []PathViews{},
 		Complete: v.complete, IncludesQueue: v.queue,
 	}}
-	top, exact := v.short.Tables[rollup.Path].Top(limit)
+	top, exact := v.pages.Top(limit)
 	for _, row := range top {
 		answer.Pages = append(answer.Pages, PathViews{Path: row.Key, Views: row.N, ViewsError: row.Err})
 	}
@@ -413,15 +426,6 @@ func (m *minutes) has(id string) bool {
 		}
 	}
 	return false
-}
-
-// sum merges the minutes from first to last into a day.
-func (m *minutes) sum(into *rollup.Day, first, last int64) {
-	for number := first; number <= last; number++ {
-		if one := m.of[number]; one != nil {
-			into.Merge(one.day)
-		}
-	}
 }
 
 // memory is about how many bytes the minutes take.
