@@ -117,3 +117,27 @@ func BenchmarkTableAddOverflowed(b *testing.B) {
 		}
 	}
 }
+
+// What a worker's step costs on a busy day: a thousand events folded, and the
+// day brought within its limits and encoded.
+func BenchmarkStep(b *testing.B) {
+	events := typicalEvents(100_000)
+	d := rollup.NewDay("site", "2026-11-24")
+	var p rollup.Position
+	var buf []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		from := i * 1000 % len(events)
+		run := events[from : from+1000]
+		for j := range run {
+			p.Entry.Ms++
+			run[j].Position = p
+		}
+		d.Fold("1:0", run)
+		d.Compact(rollup.DefaultLimits)
+		var err error
+		if buf, err = d.AppendBinary(buf[:0]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -38,14 +38,14 @@ const goldenDay = "02" + // version
 	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0,
 	"05" + "08" + "d085c700" + "00" + // its users
 	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + // the others are empty
-	"1c" + // visits of 28 bytes:
+	"1b" + // visits of 27 bytes:
 	"01" + // a sample, no totals
 	"80808080808040" + // limit 2^48: everybody
-	"01" + "012f" + // one page, "/"
 	"01" + "01" + // one user, one visit
 	"faf880b8dc9034" + "01" + // the user's number, one visit
-	"c094de0f" + "00" + "01" + "01" + // at 33,000,000 ms, one event, one view, of page 0
-	"6d8a4b2a" // checksum
+	"c094de0f" + "00" + "01" + // at 33,000,000 ms, one event, one view,
+	"01" + "012f" + // of page 1, which is new, "/"
+	"904292ee" // checksum
 
 func TestGoldenDay(t *testing.T) {
 	want := rollup.NewDay("s", "2026-11-24")
@@ -197,16 +197,17 @@ func TestUnmarshalRefusesWhatCannotBe(t *testing.T) {
 		"totals cut off":          {visit(2, 0, 0), "cut off"},
 		"totals of no number":     {visit(with([]byte{2}, bytes.Repeat([]byte{255}, 43)...)...), "no number"},
 		"more behind the visits":  {visit(0, 7), "1 bytes too many"},
-		"limit out of range":      {visit(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x41, 0, 0, 0), "out of range"},
-		"page of no name":         {sample(1, 0, 0, 0), "out of range"},
-		"user at the limit":       {sample(0, 1, 1, 0x80, 1, 1, 5, 0, 0), "out of range"},
-		"user without visits":     {sample(0, 1, 0, 7, 0, 0, 0, 0), "out of range"},
-		"visit of no user":        {sample(0, 1, 2, 7, 1, 5, 0, 0, 0, 0, 0), "out of range"},
-		"more views than events":  {sample(0, 1, 1, 7, 1, 5, 0, 2, 0), "out of range"},
-		"page that is not there":  {sample(1, 1, '/', 1, 1, 7, 1, 5, 0, 1, 2), "out of range"},
-		"view after the visit":    {sample(1, 1, '/', 1, 1, 7, 1, 5, 1, 1, 9, 1, 10), "out of range"},
-		"exit before the entry":   {sample(1, 1, '/', 1, 1, 7, 1, 5, 1, 2, 9, 1, 8, 0, 2), "out of range"},
-		"endless users":           {sample(0, 0xff, 0xff, 0x03, 0), "cut off"},
+		"limit out of range":      {visit(1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x41, 0, 0), "out of range"},
+		"user at the limit":       {sample(1, 1, 0x80, 1, 1, 5, 0, 0), "out of range"},
+		"user without visits":     {sample(1, 0, 7, 0, 0, 0, 0), "out of range"},
+		"visit of no user":        {sample(1, 2, 7, 1, 5, 0, 0, 0, 0, 0), "out of range"},
+		"more views than events":  {sample(1, 1, 7, 1, 5, 0, 2, 0), "out of range"},
+		"page of no name":         {sample(1, 1, 7, 1, 5, 0, 1, 1, 0), "out of range"},
+		"page that is not there":  {sample(1, 1, 7, 1, 5, 0, 1, 2), "out of range"},
+		"exit of no page":         {sample(1, 1, 7, 1, 5, 1, 2, 9, 1, 1, '/', 1, 0, 0), "out of range"},
+		"view after the visit":    {sample(1, 1, 7, 1, 5, 1, 1, 9, 1, 1, '/', 10), "out of range"},
+		"exit before the entry":   {sample(1, 1, 7, 1, 5, 1, 2, 9, 1, 1, '/', 8, 1, 2), "out of range"},
+		"endless users":           {sample(0xff, 0xff, 0x03, 0), "cut off"},
 	} {
 		err := new(rollup.Day).UnmarshalBinary(sealed(c.body))
 		if err == nil || !strings.Contains(err.Error(), c.problem) {

@@ -4,9 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
-	"slices"
 )
 
 // The first byte of encoded visits says which parts follow.
@@ -27,7 +25,7 @@ func (v *Visits) AppendBinary(b []byte) ([]byte, error) {
 	}
 	b = append(b, parts)
 	if v.open {
-		b = v.appendSample(b)
+		b = append(b, v.sample()...)
 	}
 	if v.totals != nil {
 		var err error
@@ -38,28 +36,28 @@ func (v *Visits) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-func (v *Visits) appendSample(b []byte) []byte {
-	b = binary.AppendUvarint(b, v.limit)
-	// Pages are written once; visits name them by their place in the list.
-	pages := map[string]uint64{}
+// sample gives the encoding of the sample, for one use: what compact has made
+// is not made again, and not kept.
+func (v *Visits) sample() []byte {
+	encoded := v.encoded
+	v.encoded = nil
+	if encoded == nil {
+		encoded = v.encodeSample()
+	}
+	return encoded
+}
+
+func (v *Visits) encodeSample() []byte {
 	visits := 0
 	for _, user := range v.users {
 		visits += len(user.visits)
-		for i := range user.visits {
-			if visit := &user.visits[i]; visit.entry != "" {
-				pages[visit.entry], pages[visit.exit] = 0, 0
-			}
-		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(pages)))
-	for i, page := range slices.Sorted(maps.Keys(pages)) {
-		b = appendString(b, page)
-		pages[page] = uint64(i)
-	}
-
+	b := make([]byte, 0, 8*len(v.users)+24*visits)
+	b = binary.AppendUvarint(b, v.limit)
 	b = binary.AppendUvarint(b, uint64(len(v.users)))
 	b = binary.AppendUvarint(b, uint64(visits))
 	v.sort()
+	pages := pageNumbers{}
 	var next uint64 // the smallest number that can follow
 	for _, user := range v.users {
 		b = binary.AppendUvarint(b, user.id-next)
@@ -78,7 +76,7 @@ func (v *Visits) appendSample(b []byte) []byte {
 
 // append appends all of a visit but its start. What follows from something
 // else is left off, so that most visits of one event take four bytes.
-func (v *visit) append(b []byte, pages map[string]uint64) []byte {
+func (v *visit) append(b []byte, pages pageNumbers) []byte {
 	b = binary.AppendUvarint(b, uint64(v.events-1))
 	b = binary.AppendUvarint(b, uint64(v.views))
 	if v.events > 1 {
@@ -87,18 +85,36 @@ func (v *visit) append(b []byte, pages map[string]uint64) []byte {
 	if v.views == 0 {
 		return b
 	}
-	if v.entry == "" {
-		return append(b, 0)
+	if b = pages.append(b, v.entry); v.entry == "" {
+		return b
 	}
-	b = binary.AppendUvarint(b, 1+pages[v.entry])
 	if v.events > 1 {
 		b = binary.AppendUvarint(b, uint64(v.entryAt-v.start))
 	}
 	if v.views > 1 {
-		b = binary.AppendUvarint(b, pages[v.exit])
+		b = pages.append(b, v.exit)
 		b = binary.AppendUvarint(b, uint64(v.end-v.exitAt))
 	}
 	return b
+}
+
+// pageNumbers numbers the pages of a sample from 1 on, in the order in which
+// they first come.
+type pageNumbers map[string]uint64
+
+// append appends the number of a page, and its text when it is new; 0 for
+// none.
+func (p pageNumbers) append(b []byte, page string) []byte {
+	if page == "" {
+		return append(b, 0)
+	}
+	if n := p[page]; n > 0 {
+		return binary.AppendUvarint(b, n)
+	}
+	n := uint64(len(p) + 1)
+	p[page] = n
+	b = binary.AppendUvarint(b, n)
+	return appendString(b, page)
 }
 
 func (s *VisitStats) append(b []byte) ([]byte, error) {
@@ -145,18 +161,13 @@ var errSample = errors.New("a number in the sample is out of range")
 
 func (v *Visits) readSample(r *reader) {
 	v.limit = r.uvarint()
-	pages := make([]string, r.count(1))
-	for i := range pages {
-		if pages[i] = r.string(); pages[i] == "" {
-			r.fail(errSample)
-		}
-	}
 	users := make([]visitor, r.count(5))
 	visits := make([]visit, r.count(3))
 	if v.limit > allUsers {
 		r.fail(errSample)
 	}
 	v.users = make([]*visitor, len(users))
+	var pages []string // those that came so far
 	var next uint64
 	for i := range users {
 		delta, n := r.uvarint(), r.uvarint()
@@ -169,7 +180,7 @@ func (v *Visits) readSample(r *reader) {
 		next += delta + 1
 		var earliest uint64
 		for j := range users[i].visits {
-			earliest = users[i].visits[j].read(r, earliest, pages)
+			earliest = users[i].visits[j].read(r, earliest, &pages)
 		}
 		v.users[i] = &users[i]
 	}
@@ -180,7 +191,7 @@ func (v *Visits) readSample(r *reader) {
 
 // read reads a visit that does not begin before earliest, and tells where the
 // next one can begin.
-func (v *visit) read(r *reader, earliest uint64, pages []string) uint64 {
+func (v *visit) read(r *reader, earliest uint64, pages *[]string) uint64 {
 	start := earliest + r.below(math.MaxUint32)
 	events := 1 + r.below(math.MaxInt32)
 	views := r.below(events + 1)
@@ -196,19 +207,39 @@ func (v *visit) read(r *reader, earliest uint64, pages []string) uint64 {
 	if views == 0 {
 		return end + VisitGap + 1
 	}
-	if entry := r.below(uint64(len(pages)) + 1); entry > 0 {
+	if v.entry = r.page(pages); v.entry != "" {
 		at := start
 		if events > 1 {
 			at += r.below(end - start + 1)
 		}
-		v.entry, v.entryAt = pages[entry-1], uint32(at)
+		v.entryAt = uint32(at)
 		v.exit, v.exitAt = v.entry, v.entryAt
 		if views > 1 {
-			v.exit = pages[r.below(uint64(len(pages)))]
+			v.exit = r.page(pages)
 			v.exitAt = uint32(end - r.below(end-at+1))
+			if v.exit == "" {
+				r.fail(errSample)
+			}
 		}
 	}
 	return end + VisitGap + 1
+}
+
+// page reads what pageNumbers wrote; pages are those that came so far.
+func (r *reader) page(pages *[]string) string {
+	known := uint64(len(*pages))
+	n := r.below(known + 2)
+	if n == 0 {
+		return ""
+	}
+	if n == known+1 {
+		page := r.string()
+		if page == "" {
+			r.fail(errSample)
+		}
+		*pages = append(*pages, page)
+	}
+	return (*pages)[n-1]
 }
 
 func (r *reader) totals() *VisitStats {

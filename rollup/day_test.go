@@ -192,7 +192,7 @@ func tableBytes(d *rollup.Day) int {
 	total := 0
 	for dim := range d.Tables {
 		for _, row := range d.Tables[dim].Rows() {
-			total += 48 + len(row.Key)
+			total += 64 + len(row.Key)
 		}
 	}
 	return total

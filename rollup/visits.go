@@ -47,6 +47,9 @@ type Visits struct {
 	// index finds a user; it is made when it is first needed. Users are
 	// pointers so that sorting them leaves it true.
 	index map[uint64]*visitor
+	// encoded is nil, or the encoding of the sample as it is now: compact has
+	// to make it, and to be stored is mostly what comes next.
+	encoded []byte
 	// totals is nil as long as nothing was merged.
 	totals *VisitStats
 }
@@ -81,6 +84,7 @@ func (v *Visits) count(hash uint64, at uint32, view bool, page string) {
 	if id >= v.limit {
 		return
 	}
+	v.encoded = nil
 	if v.index == nil {
 		v.makeIndex()
 	}
@@ -161,6 +165,7 @@ func (v *Visits) trim(n int) {
 	}
 	v.sort()
 	v.limit = v.users[n].id
+	v.encoded = nil
 	for _, user := range v.users[n:] {
 		delete(v.index, user.id)
 	}
@@ -191,7 +196,13 @@ func (v *Visits) fits() bool {
 			size += perVisit + len(user.visits[i].entry) + len(user.visits[i].exit)
 		}
 	}
-	return size <= visitBytes || len(v.appendSample(nil)) <= visitBytes
+	if size <= visitBytes {
+		return true
+	}
+	if v.encoded == nil {
+		v.encoded = v.encodeSample()
+	}
+	return len(v.encoded) <= visitBytes
 }
 
 // Close turns the sample into totals, which take less room and are faster to
@@ -217,7 +228,7 @@ func (v *Visits) add(other *Visits) {
 
 func (v *Visits) clone() Visits {
 	c := *v
-	c.index = nil
+	c.index, c.encoded = nil, nil
 	c.users = make([]*visitor, len(v.users))
 	for i, user := range v.users {
 		c.users[i] = &visitor{id: user.id, visits: slices.Clone(user.visits)}
