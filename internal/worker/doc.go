@@ -21,6 +21,15 @@
 // them perhaps a zombie, do the same: they waste work. So nothing here
 // depends on leases, clocks or on who is alive.
 //
+// # Time zones
+//
+// A step reads the settings of its sites (places.go), dates the events in their
+// zones, and folds each event into a day of every zone in which rollups of its
+// site are kept. It reads them after its entries, and each time. A change of
+// zone rests on that: when it is announced, what a step reads later is folded
+// by it, and all that others may still fold without it is in the queue. See
+// reconcile.ZoneChange.
+//
 // # Leases
 //
 // Leases (crew.go) only spread the work. Each worker keeps one that names
