@@ -227,8 +227,12 @@ func (k *Keeper) eraseUser(ctx context.Context, r *Receipt, zones *zones) error 
 	if err == nil {
 		err = k.addUnfinished(ctx, r, zones, removed)
 	}
+	rollups, listErr := k.store.DayDates(ctx, r.Site, zones.Zone, "", "")
+	err = errors.Join(err, listErr)
 	for _, day := range zones.days(zones.Zone, slices.Sorted(maps.Keys(removed))) {
-		removed[day] += 0
+		if slices.Contains(rollups, day) {
+			removed[day] += 0
+		}
 	}
 	for _, date := range slices.Sorted(maps.Keys(removed)) {
 		r.Days = append(r.Days, ErasedDay{Date: date, Events: removed[date]})
