@@ -97,9 +97,11 @@ type jobs struct {
 	log    *slog.Logger
 
 	waiting chan *job
-	ctx     context.Context
-	stop    context.CancelFunc
 	loops   sync.WaitGroup
+	// working ends the work on jobs, by stop; writing ends the last writes of
+	// their records, by abort.
+	working, writing context.Context
+	stop, abort      context.CancelFunc
 
 	mu sync.Mutex
 	// held are the jobs that wait or run, by their questions. Protected by mu,
@@ -119,7 +121,8 @@ func newJobs(r *Report, log *slog.Logger) *jobs {
 		waiting: make(chan *job, maxJobs),
 		held:    make(map[string]*job),
 	}
-	j.ctx, j.stop = context.WithCancel(context.Background())
+	j.writing, j.abort = context.WithCancel(context.Background())
+	j.working, j.stop = context.WithCancel(j.writing)
 	return j
 }
 
@@ -127,7 +130,7 @@ func newJobs(r *Report, log *slog.Logger) *jobs {
 func (j *jobs) Start() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.running || j.ctx.Err() != nil {
+	if j.running || j.working.Err() != nil {
 		return errors.New("report was started before")
 	}
 	j.running = true
@@ -137,23 +140,17 @@ func (j *jobs) Start() error {
 }
 
 // Stop breaks the jobs off, says so in their records, and returns when that is
-// done or ctx has ended.
+// done. When ctx ends first the rest of the records stay as they are, and are
+// soon taken for lost.
 func (j *jobs) Stop(ctx context.Context) error {
 	j.mu.Lock()
 	j.running = false
 	j.stop()
 	j.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		j.loops.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("report: a job has not ended: %w", ctx.Err())
-	}
+	defer j.abort()
+	defer context.AfterFunc(ctx, j.abort)()
+	j.loops.Wait()
+	return nil
 }
 
 // submit makes a job of a question, or finds the one that there is of it, and
@@ -178,7 +175,7 @@ func (j *jobs) submit(ctx context.Context, q *query, question string) (id string
 	if err := j.save(ctx, one); err != nil {
 		return "", err
 	}
-	one.ctx, one.cancel = context.WithCancel(j.ctx)
+	one.ctx, one.cancel = context.WithCancel(j.working)
 	j.held[question] = one
 	j.waiting <- one // there is room for all that are held
 	return one.record.ID, nil
@@ -205,7 +202,7 @@ func (j *jobs) work() {
 		select {
 		case one := <-j.waiting:
 			j.do(one)
-		case <-j.ctx.Done():
+		case <-j.working.Done():
 			j.mu.Lock()
 			left := len(j.held)
 			j.mu.Unlock()
@@ -230,11 +227,14 @@ func (j *jobs) do(one *job) {
 
 	answer, err := j.answer(one)
 
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(one.ctx), jobEnd)
+	ctx, cancel := context.WithTimeout(j.writing, jobEnd)
 	defer cancel()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.held, one.record.Question)
+	if one.ctx.Err() != nil && j.working.Err() == nil {
+		return // its record was erased
+	}
 	one.record.EventsRead, one.record.EventsExpected = scans.read.Load(), scans.expected.Load()
 	if one.record.State, one.record.Answer = JobDone, answer; err != nil {
 		one.record.State, one.record.Error = JobFailed, j.reason(one, err)
@@ -271,7 +271,7 @@ func (j *jobs) reason(one *job, err error) string {
 	switch {
 	case errors.As(err, &told):
 		return told.Message
-	case j.ctx.Err() != nil:
+	case j.working.Err() != nil:
 		return "the server was stopped before the answer was ready: ask again"
 	case errors.Is(err, store.ErrUnavailable):
 		return "the store could not be reached: ask again"
@@ -289,7 +289,7 @@ func (j *jobs) tell() {
 		j.dropOld()
 		select {
 		case <-ticker.C:
-		case <-j.ctx.Done():
+		case <-j.working.Done():
 			return
 		}
 		j.mu.Lock()
@@ -306,7 +306,7 @@ func (j *jobs) tell() {
 // news writes the record of a job that is not done. The caller holds mu.
 func (j *jobs) news(one *job) {
 	// Another error need not last, and if it does the job has it too.
-	if err := j.save(j.ctx, one); errors.Is(err, store.ErrConflict) {
+	if err := j.save(j.working, one); errors.Is(err, store.ErrConflict) {
 		one.cancel() // the record was erased
 	}
 }
@@ -315,12 +315,12 @@ func (j *jobs) news(one *job) {
 func (j *jobs) dropOld() {
 	before := jobPrefix + j.now().Add(-jobKept).UTC().Format("20060102T150405.000Z")
 	for {
-		old, err := j.store.Jobs(j.ctx, before, 1)
+		old, err := j.store.Jobs(j.working, before, 1)
 		if err != nil || len(old) == 0 || !strings.HasPrefix(old[0].ID, jobPrefix) {
 			return // an error is met again soon, by those who tell of it
 		}
 		before = old[0].ID
-		if err := j.store.DropJob(j.ctx, before); err != nil {
+		if err := j.store.DropJob(j.working, before); err != nil {
 			return
 		}
 	}

@@ -24,8 +24,9 @@ import (
 // synctest does not wait for a disk.
 type jobStore struct {
 	*slowStore
-	mu   sync.Mutex
-	jobs map[string]store.Job // protected by mu
+	mu    sync.Mutex
+	jobs  map[string]store.Job // protected by mu
+	hangs bool                 // takes no jobs and gives no answer; protected by mu
 }
 
 func newJobStore() *jobStore {
@@ -57,9 +58,13 @@ func (s *jobStore) Jobs(_ context.Context, before string, limit int) ([]store.Jo
 	return jobs[:min(limit, len(jobs))], nil
 }
 
-func (s *jobStore) SwapJob(_ context.Context, job *store.Job) error {
+func (s *jobStore) SwapJob(ctx context.Context, job *store.Job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if s.jobs[job.ID].Rev != job.Rev {
 		return fmt.Errorf("job %s: %w", job.ID, store.ErrConflict)
 	}
@@ -213,6 +218,7 @@ func TestLostJob(t *testing.T) {
 		st := newJobStore()
 		h, _ := begin(t, st, report.Options{})
 		location := submit(t, h, "site_id=a&date=2026-11-01&filter=path==/0")
+		synctest.Wait()
 		id := strings.TrimPrefix(location, "/stats/jobs/")
 		record, err := st.Job(t.Context(), id)
 		if err != nil {
@@ -223,7 +229,7 @@ func TestLostJob(t *testing.T) {
 		dead.jobs[id] = record
 		elsewhere := serve(dead, report.Options{}, quiet)
 		time.Sleep(time.Minute)
-		if job := jobAt(t, elsewhere, location); job.State != report.JobWaiting {
+		if job := jobAt(t, elsewhere, location); job.State != report.JobRunning {
 			t.Errorf("after a minute the job is %+v", job)
 		}
 		time.Sleep(time.Second)
@@ -258,6 +264,30 @@ func TestStopWithJobs(t *testing.T) {
 		}
 		if err := report.New(st, report.Options{}, quiet).Stop(t.Context()); err != nil {
 			t.Errorf("Stop before Start: %v", err)
+		}
+	})
+}
+
+// Stop does not wait for a store that hangs longer than it may.
+func TestStopInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newJobStore()
+		h, r := begin(t, st, report.Options{})
+		for day := range 3 {
+			submit(t, h, fmt.Sprintf("site_id=a&date=2026-11-%02d&filter=path==/0", day+1))
+		}
+		synctest.Wait()
+		st.mu.Lock()
+		st.hangs = true
+		st.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		begun := time.Now()
+		if err := r.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("it took %v", took)
 		}
 	})
 }

@@ -127,7 +127,6 @@ const narrower = "ask about a shorter period, without filter and exact, or with 
 
 // tooLarge is the answer to a question about too many raw events.
 func (s *scans) tooLarge(q *query, events string) error {
-	s.tooManyEvents.Add(1)
 	return rawRefusal(q, fmt.Sprintf("takes reading %s raw events, and %d is the most for one answer: %s", events, s.opts.RawScanEvents, narrower),
 		fmt.Sprintf("a period with at most %d raw events", s.opts.RawScanEvents))
 }
@@ -190,6 +189,7 @@ func (s *scans) survey(ctx context.Context, q *query, asked span) ([]rawDay, err
 	}
 	s.expected.Add(events)
 	if events > uint64(s.opts.RawScanEvents) {
+		s.tooManyEvents.Add(1)
 		return nil, s.tooLarge(q, fmt.Sprint(events))
 	}
 	return days, nil
@@ -263,7 +263,10 @@ func (s *spanScan) days(ctx context.Context, days []rawDay, want parts, f *found
 		if day.Events == 0 {
 			continue
 		}
+		// From here on it is only read. A sketch that has told its estimate once
+		// is not changed by telling it again.
 		day.Compact(scanLimits)
+		day.Users.Estimate()
 		day.Visits.Close()
 		f.add(only(day, want), s.query.endpoint.months)
 		if f.memory() > maxScanMemory {

@@ -20,6 +20,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/report"
 	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
+	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -225,7 +226,9 @@ func manyDays(t testing.TB, st *brokenStore, site string, days, n int) {
 func TestFiltersAreBoundedInEvents(t *testing.T) {
 	st := newStore(t)
 	manyDays(t, st, "a", 3, 500)
-	h := serve(st, report.Options{RawScanEvents: 1000}, quiet)
+	r := report.New(st, report.Options{RawScanEvents: 1000}, quiet)
+	h := web.NewRouter(quiet)
+	r.Register(h)
 	if w := get(t.Context(), h, "site_id=a&filter=path==/1&to=2026-11-02"); w.Code != 200 {
 		t.Errorf("as many events as are allowed: %d %s", w.Code, w.Body)
 	}
@@ -244,6 +247,9 @@ func TestFiltersAreBoundedInEvents(t *testing.T) {
 	}
 	if w := get(t.Context(), h, "site_id=a&filter=path==/1"); w.Code != 422 || !strings.Contains(w.Body.String(), "more than 1000 raw events") {
 		t.Errorf("without rollups: %d %s", w.Code, w.Body)
+	}
+	if got, want := r.RawScans(), (report.ScanStats{Started: 2, RefusedEvents: 3}); got != want {
+		t.Errorf("scans were %+v, want %+v", got, want)
 	}
 }
 
