@@ -25,6 +25,12 @@ LINE = re.compile(
 VISIT_GAP = 30 * 60  # seconds
 
 
+def referrer(field):
+    """The page without query and fragment; what Apache escaped as a browser would."""
+    page = re.split("[?#]", "" if field == "-" else field)[0]
+    return re.sub(r"\\x([0-9a-f]{2})", lambda m: "%" + m[1].upper(), page)
+
+
 def events(log, zone):
     with gzip.open(log, "rt", encoding="utf-8", newline="\n") as lines:
         for line in lines:
@@ -38,7 +44,7 @@ def events(log, zone):
                 "time": time.astimezone(zone),
                 "user": (m["client"], m["agent"]),
                 "path": re.split("[?#]", m["target"])[0],
-                "referrer": "" if m["referrer"] == "-" else re.split("[?#]", m["referrer"])[0],
+                "referrer": referrer(m["referrer"]),
                 "event_type": "page_view",
             }
 
