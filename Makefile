@@ -27,6 +27,11 @@ test: ## Install what the tests need, and run them all with the race detector
 	go vet $(PKG)
 	scripts/with-servers go test -race $(PKG)
 	go test ./internal/worker -run TestExactlyOnce -rapid.checks=10000
+	$(MAKE) test-openapi
+
+.PHONY: test-openapi
+test-openapi: ## Hold every operation of the report role to its OpenAPI document
+	cd test/openapi && go vet ./... && go test -race ./...
 
 .PHONY: test-faults
 test-faults: ## Test with networks that fail, servers that are away and queues that are full
