@@ -24,7 +24,7 @@ const (
 const maxBuckets = 2400
 
 var intervalParam = wordParam("interval",
-	"how long a bucket is; without it an hour for up to 2 days, a day for up to 92, a week for up to 366, a month for more",
+	"how long a bucket is; without it an hour for up to 2 days, if both ends are given, a day for up to 92, a week for up to 366, a month for more",
 	[]string{byHour, byDay, byWeek, byMonth}, func(q *query) *string { return &q.interval })
 
 var timeseriesEndpoint = endpoint{
@@ -113,11 +113,8 @@ func timeseriesNumbers(q *query, p *period) (*TimeseriesNumbers, error) {
 		origin:   originOf(p),
 	}
 	var total tally
-	for _, day := range p.days {
-		total.add(day)
-	}
-	n.Total = total.counts()
 	if p.span.from == "" || p.span.to == "" {
+		n.Total = total.counts()
 		return n, nil // no day has data
 	}
 	if buckets := bucketsOf(p.span, n.Interval); buckets > maxBuckets {
@@ -126,31 +123,35 @@ func timeseriesNumbers(q *query, p *period) (*TimeseriesNumbers, error) {
 	}
 	if n.Interval == byHour {
 		n.Buckets = hourBuckets(p)
+		for _, day := range p.days {
+			total.add(day)
+		}
 	} else {
-		n.Buckets = dayBuckets(p, n.Interval)
+		n.Buckets = dayBuckets(p, n.Interval, &total)
 	}
+	n.Total = total.counts()
 	return n, nil
 }
 
 // intervalOf gives the interval that was asked for, or one that makes a chart
-// that can be read. With compare both periods have the one of the first, as
-// they are equally long but for a leap day.
+// of a span that can be read. Beside the asked period the other one has the
+// same, as both are equally long but for a leap day. An open period has no
+// hours, so that what is read does not depend on what there is.
 func intervalOf(q *query, s span) string {
-	if q.interval != "" {
-		return q.interval
-	}
-	if q.span.from != "" && q.span.to != "" {
+	open := q.span.from == "" || q.span.to == ""
+	if !open {
 		s = q.span
 	}
-	if s.from == "" || s.to == "" {
+	switch {
+	case q.interval != "":
+		return q.interval
+	case s.from == "" || s.to == "":
 		return byDay
-	}
-	switch days := s.days(); {
-	case days <= 2:
+	case s.days() <= 2 && !open:
 		return byHour
-	case days <= 92:
+	case s.days() <= 92:
 		return byDay
-	case days <= 366:
+	case s.days() <= 366:
 		return byWeek
 	}
 	return byMonth
@@ -217,8 +218,9 @@ func hoursOf(zone, date string) [24]bool {
 	return shown
 }
 
-// dayBuckets makes a bucket for each day, week or month of the span.
-func dayBuckets(p *period, interval string) []Bucket {
+// dayBuckets makes a bucket for each day, week or month of the span, and adds
+// them up in total.
+func dayBuckets(p *period, interval string, total *tally) []Bucket {
 	var starts []string
 	tallies := make(map[string]*tally)
 	for date := civil(p.span.from); dateOf(date) <= p.span.to; date = date.AddDate(0, 0, 1) {
@@ -236,7 +238,9 @@ func dayBuckets(p *period, interval string) []Bucket {
 	}
 	buckets := make([]Bucket, len(starts))
 	for i, start := range starts {
-		buckets[i] = Bucket{Start: start, Counts: tallies[bucketOf(civil(start), interval)].counts()}
+		bucket := tallies[bucketOf(civil(start), interval)]
+		buckets[i] = Bucket{Start: start, Counts: bucket.counts()}
+		total.join(bucket)
 	}
 	return buckets
 }
@@ -253,10 +257,11 @@ func bucketOf(date time.Time, interval string) string {
 	return dateOf(date)
 }
 
-// tally adds up days, which are only read.
+// tally adds up days, which are only read, or other tallies.
 type tally struct {
-	events, views    uint64
-	users            rollup.Sketch
+	events, views uint64
+	users         rollup.Sketch
+	// variance is that of visits, which may be an estimate.
 	visits, variance float64
 }
 
@@ -267,6 +272,14 @@ func (t *tally) add(day *rollup.Day) {
 	stats := day.Visits.Stats()
 	t.visits += stats.Visits
 	t.variance += stats.Variance
+}
+
+func (t *tally) join(other *tally) {
+	t.events += other.events
+	t.views += other.views
+	t.users.Merge(&other.users)
+	t.visits += other.visits
+	t.variance += other.variance
 }
 
 func (t *tally) counts() Counts {
