@@ -87,7 +87,7 @@ var breakdownEndpoint = endpoint{
 	answer: func(q *query, now, before *period) (any, error) {
 		table, numbers := breakdownOf(q, now)
 		top, exact := table.Top(q.page * q.limit)
-		numbers.Exact = exact
+		numbers.Exact = numbers.Exact && exact
 		for _, row := range top[min(len(top), (q.page-1)*q.limit):] {
 			numbers.add(row)
 		}
@@ -145,7 +145,8 @@ type BreakdownChange struct {
 	Total *float64 `json:"total"`
 }
 
-// breakdownOf begins the numbers of a period, without rows.
+// breakdownOf begins the numbers of a period, without rows, so that they are
+// exact unless visits are estimated.
 func breakdownOf(q *query, p *period) (*rollup.Table, *BreakdownNumbers) {
 	table, total, visits := q.dimension.table(p.sum())
 	n := &BreakdownNumbers{
@@ -155,6 +156,7 @@ func breakdownOf(q *query, p *period) (*rollup.Table, *BreakdownNumbers) {
 		Total:     total,
 		Other:     total,
 		Values:    table.Len(),
+		Exact:     visits == nil || visits.Exact,
 		Floor:     table.Floor(),
 		Rows:      []BreakdownRow{},
 		origin:    originOf(p),
@@ -210,7 +212,6 @@ func compareRows(q *query, before *period, rows []BreakdownRow) *BreakdownNumber
 			wanted[c.Key] = c
 		}
 	}
-	numbers.Exact = true
 	for _, row := range rows {
 		c := wanted[row.Value]
 		numbers.add(c)
