@@ -186,6 +186,20 @@ func TestLostRollupIsMadeAgain(t *testing.T) {
 	}
 }
 
+// TestYearTenThousand puts an event away whose time has no date, and goes on.
+func TestYearTenThousand(t *testing.T) {
+	q, st := embedded(t, 1)
+	start(t, q, st, Options{})
+	far := modelEvent(0)
+	far.Time = time.UnixMilli(rollup.MaxMs).UTC()
+	if errs := q.Append(t.Context(), []queue.Group{{Stream: "1:0", Lines: append(far.AppendLine(nil), '\n'), Events: 1}}); errs != nil {
+		t.Fatal(errs)
+	}
+	send(t, q, 0, 1)
+	eventually(t, "the event after it in the rollup", counted(t, st, 1))
+	letters(t, st, 1)
+}
+
 // TestLostRollupOfAnotherZone makes a rollup again from raw events that are
 // dated in the time zone that the site had before.
 func TestLostRollupOfAnotherZone(t *testing.T) {
