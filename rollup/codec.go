@@ -18,6 +18,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // AppendBinary appends the canonical encoding of the day: days with equal
 // contents give equal bytes. The format is docs/format/rollup.md.
 func (d *Day) AppendBinary(b []byte) ([]byte, error) {
+	if err := d.Whole(); err != nil {
+		return nil, err
+	}
 	start := len(b)
 	b = append(b, codecVersion)
 	b = appendString(b, d.Site)
@@ -97,7 +100,10 @@ func (t *Table) append(b []byte) ([]byte, error) {
 
 // UnmarshalBinary reads what AppendBinary wrote. Damaged, cut off or hostile
 // bytes give an error that says what is wrong, never a panic or a wrong Day.
-func (d *Day) UnmarshalBinary(b []byte) error {
+func (d *Day) UnmarshalBinary(b []byte) error { return d.UnmarshalFields(b, AllFields) }
+
+// UnmarshalFields reads some fields of what AppendBinary wrote, see Only.
+func (d *Day) UnmarshalFields(b []byte, fields Fields) error {
 	const sumLen = 4
 	if len(b) < 1+sumLen {
 		return fmt.Errorf("rollup of %d bytes is cut off", len(b))
@@ -116,6 +122,7 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 
 	r := &reader{rest: body[1:]}
 	*d = *NewDay(r.string(), "")
+	d.Only(fields)
 	d.Zone, d.Date, d.Rev = r.string(), r.string(), r.uvarint()
 	for range r.count(4) {
 		stream := r.string()
@@ -137,16 +144,32 @@ func (d *Day) UnmarshalBinary(b []byte) error {
 	}
 	r.part("users", &d.Users)
 	for h := range d.HourUsers {
-		r.part("users of an hour", &d.HourUsers[h])
+		if fields.has(HourUsersField) {
+			r.part("users of an hour", &d.HourUsers[h])
+		} else {
+			r.skip()
+		}
 	}
 	tables := r.count(2)
 	if tables > len(d.Tables) {
 		return fmt.Errorf("rollup has %d tables; this program knows %d", tables, len(d.Tables))
 	}
 	for i := range tables {
-		d.Tables[i] = r.table()
+		if fields.has(TableField(Dimension(i))) {
+			d.Tables[i] = r.table()
+		} else {
+			r.skipTable()
+		}
 	}
-	r.part("visits", &d.Visits)
+	d.Visits = Visits{}
+	switch {
+	case fields.has(PagesField):
+		r.part("visits", &d.Visits)
+	case fields.has(VisitsField):
+		r.part("visits", visitTotals{&d.Visits})
+	default:
+		r.skip()
+	}
 	if err := r.end(); err != nil {
 		return fmt.Errorf("rollup: %w", err)
 	}
@@ -230,6 +253,23 @@ func (r *reader) part(name string, into encoding.BinaryUnmarshaler) {
 	}
 	if err := into.UnmarshalBinary(b); err != nil {
 		r.fail(fmt.Errorf("%s: %w", name, err))
+	}
+}
+
+// skip leaves out what has its length before it.
+func (r *reader) skip() { r.take(r.uvarint()) }
+
+// skipTable leaves out a table.
+func (r *reader) skipTable() {
+	r.uvarint()
+	for range r.count(4) {
+		r.skip()
+		r.uvarint()
+		r.uvarint()
+		if n := r.uvarint(); n > 0 {
+			r.take(n)
+			r.uvarint()
+		}
 	}
 }
 

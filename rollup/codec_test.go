@@ -38,14 +38,15 @@ const goldenDay = "02" + // version
 	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0,
 	"05" + "08" + "d085c700" + "00" + // its users
 	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + // the others are empty
-	"1b" + // visits of 27 bytes:
+	"1f" + // visits of 31 bytes:
 	"01" + // a sample, no totals
 	"80808080808040" + // limit 2^48: everybody
-	"01" + "01" + // one user, one visit
+	"01" + "01" + "01" + "00" + "01" + // one visit, one bounce, one view, 0 ms, 1^2
+	"01" + // one user
 	"faf880b8dc9034" + "01" + // the user's number, one visit
 	"c094de0f" + "00" + "01" + // at 33,000,000 ms, one event, one view,
 	"01" + "012f" + // of page 1, which is new, "/"
-	"904292ee" // checksum
+	"5ac35531" // checksum
 
 func TestGoldenDay(t *testing.T) {
 	want := rollup.NewDay("s", "2026-11-24")
@@ -282,4 +283,47 @@ func fullDay(n int) *rollup.Day {
 	}
 	d.Fold("1:0", events)
 	return d
+}
+
+// What is read of a day in part is what the whole has there.
+func TestFields(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		d, _ := fold(streamsOf(40).Draw(t, "streams"))
+		if rapid.Bool().Draw(t, "merged") {
+			other, _ := fold(streamsOf(40).Draw(t, "others"))
+			d.Merge(other)
+		}
+		fields := rollup.Fields(rapid.Uint32Range(0, uint32(rollup.AllFields)).Draw(t, "fields"))
+		b := encode(t, d)
+		var part rollup.Day
+		if err := part.UnmarshalFields(b, fields); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := part.AppendBinary(nil); (err == nil) != (fields == rollup.AllFields) {
+			t.Fatalf("storing what was read of %#x gives %v", fields, err)
+		}
+
+		want := decode(t, b)
+		for dim := range want.Tables {
+			if fields&rollup.TableField(rollup.Dimension(dim)) == 0 {
+				want.Tables[dim] = rollup.Table{}
+			}
+		}
+		if fields&rollup.HourUsersField == 0 {
+			want.HourUsers = rollup.NewDay("", "").HourUsers
+		}
+		switch {
+		case fields&rollup.PagesField != 0:
+		case fields&rollup.VisitsField != 0:
+			want.Visits = want.Visits.WithoutPages()
+		default:
+			want.Visits = rollup.Visits{}
+		}
+		if diffs := part.Diff(want); len(diffs) > 0 {
+			t.Fatalf("of %#x is read: %v", fields, diffs)
+		}
+		if got, stats := part.Visits.Stats(), want.Visits.Stats(); got.Visits != stats.Visits || got.Variance != stats.Variance || got.Exact != stats.Exact {
+			t.Fatalf("of %#x are read the visits %+v, want %+v", fields, got, stats)
+		}
+	})
 }

@@ -24,16 +24,31 @@ func (v *Visits) AppendBinary(b []byte) ([]byte, error) {
 		parts |= hasTotals
 	}
 	b = append(b, parts)
+	// First what VisitsField is.
+	if v.open {
+		b = v.sums().append(binary.AppendUvarint(b, v.limit))
+	}
+	if v.totals != nil {
+		b = v.totals.appendNumbers(b)
+	}
 	if v.open {
 		b = append(b, v.sample()...)
 	}
 	if v.totals != nil {
-		var err error
-		if b, err = v.totals.append(b); err != nil {
-			return nil, err
-		}
+		return v.totals.appendPages(b)
 	}
 	return b, nil
+}
+
+func (s *sums) numbers() [5]*uint64 {
+	return [5]*uint64{&s.visits, &s.bounces, &s.views, &s.ms, &s.squares}
+}
+
+func (s sums) append(b []byte) []byte {
+	for _, n := range s.numbers() {
+		b = binary.AppendUvarint(b, *n)
+	}
+	return b
 }
 
 // sample gives the encoding of the sample, for one use: what compact has made
@@ -48,14 +63,8 @@ func (v *Visits) sample() []byte {
 }
 
 func (v *Visits) encodeSample() []byte {
-	visits := 0
-	for _, user := range v.users {
-		visits += len(user.visits)
-	}
-	b := make([]byte, 0, 8*len(v.users)+24*visits)
-	b = binary.AppendUvarint(b, v.limit)
+	b := make([]byte, 0, 32*len(v.users))
 	b = binary.AppendUvarint(b, uint64(len(v.users)))
-	b = binary.AppendUvarint(b, uint64(visits))
 	v.sort()
 	pages := pageNumbers{}
 	var next uint64 // the smallest number that can follow
@@ -117,7 +126,7 @@ func (p pageNumbers) append(b []byte, page string) []byte {
 	return appendString(b, page)
 }
 
-func (s *VisitStats) append(b []byte) ([]byte, error) {
+func (s *VisitStats) appendNumbers(b []byte) []byte {
 	for _, f := range s.numbers() {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(*f))
 	}
@@ -125,7 +134,10 @@ func (s *VisitStats) append(b []byte) ([]byte, error) {
 	if s.Exact {
 		exact = 1
 	}
-	b = append(b, exact)
+	return append(b, exact)
+}
+
+func (s *VisitStats) appendPages(b []byte) ([]byte, error) {
 	b, err := s.Entry.append(b)
 	if err != nil {
 		return nil, err
@@ -140,16 +152,12 @@ func (s *VisitStats) numbers() [5]*float64 {
 // UnmarshalBinary reads what AppendBinary wrote. Hostile bytes give an error.
 func (v *Visits) UnmarshalBinary(b []byte) error {
 	r := &reader{rest: b}
-	parts := r.byte()
-	if parts > hasSample|hasTotals {
-		return fmt.Errorf("visits have parts %#x, of which this program does not know all", parts)
-	}
-	*v = Visits{open: parts&hasSample != 0}
+	parts, sums := v.begin(r)
 	if v.open {
-		v.readSample(r)
+		v.readSample(r, sums)
 	}
 	if parts&hasTotals != 0 {
-		v.totals = r.totals()
+		v.totals.Entry, v.totals.Exit = r.table(), r.table()
 	}
 	if err := r.end(); err != nil {
 		return fmt.Errorf("visits: %w", err)
@@ -157,15 +165,62 @@ func (v *Visits) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
+// visitTotals reads the visits as WithoutPages gives them.
+type visitTotals struct{ visits *Visits }
+
+func (t visitTotals) UnmarshalBinary(b []byte) error {
+	r := &reader{rest: b}
+	var v Visits
+	_, sums := v.begin(r)
+	if r.err != nil {
+		return r.err
+	}
+	totals := &VisitStats{Exact: true}
+	if v.open {
+		totals = sums.stats(float64(v.limit) / allUsers)
+		totals.Exact = v.limit == allUsers
+	}
+	if v.totals != nil {
+		totals.add(v.totals)
+	}
+	*t.visits = Visits{totals: totals}
+	return nil
+}
+
+// UnmarshalTotals reads of what AppendBinary wrote only the totals, as
+// WithoutPages gives them.
+func (v *Visits) UnmarshalTotals(b []byte) error { return visitTotals{v}.UnmarshalBinary(b) }
+
+// begin reads what stands before the sample and the pages.
+func (v *Visits) begin(r *reader) (parts byte, s sums) {
+	if parts = r.byte(); parts > hasSample|hasTotals {
+		r.fail(fmt.Errorf("visits have parts %#x, of which this program does not know all", parts))
+	}
+	*v = Visits{open: parts&hasSample != 0}
+	if v.open {
+		if v.limit = r.uvarint(); v.limit > allUsers {
+			r.fail(errSample)
+		}
+		for _, n := range s.numbers() {
+			*n = r.uvarint()
+		}
+	}
+	if parts&hasTotals != 0 {
+		v.totals = r.totals()
+	}
+	return parts, s
+}
+
 var errSample = errors.New("a number in the sample is out of range")
 
-func (v *Visits) readSample(r *reader) {
-	v.limit = r.uvarint()
+// readSample reads the visits of the sample, which must add up to the sums.
+func (v *Visits) readSample(r *reader, want sums) {
 	users := make([]visitor, r.count(5))
-	visits := make([]visit, r.count(3))
-	if v.limit > allUsers {
+	if want.visits > uint64(len(r.rest)/3) {
 		r.fail(errSample)
+		return
 	}
+	visits := make([]visit, want.visits)
 	v.users = make([]*visitor, len(users))
 	var pages []string // those that came so far
 	var next uint64
@@ -184,7 +239,7 @@ func (v *Visits) readSample(r *reader) {
 		}
 		v.users[i] = &users[i]
 	}
-	if len(visits) > 0 {
+	if len(visits) > 0 || v.sums() != want {
 		r.fail(errSample)
 	}
 }
@@ -247,7 +302,7 @@ func (r *reader) totals() *VisitStats {
 	for _, f := range s.numbers() {
 		b := r.take(8)
 		if b == nil {
-			return nil
+			return s
 		}
 		*f = math.Float64frombits(binary.LittleEndian.Uint64(b))
 		if math.IsNaN(*f) || *f < 0 || math.IsInf(*f, 1) {
@@ -259,6 +314,5 @@ func (r *reader) totals() *VisitStats {
 		r.fail(errors.New("a flag is neither 0 nor 1"))
 	}
 	s.Exact = exact == 1
-	s.Entry, s.Exit = r.table(), r.table()
 	return s
 }

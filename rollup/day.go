@@ -38,6 +38,9 @@ type Day struct {
 	Visits Visits
 	// Parts are the days that a month was made of, by date; nil for a day.
 	Parts []Part
+
+	// omitted are the fields that were not read, see Only.
+	omitted Fields
 }
 
 // Part is a day in a month, as it was when it was merged into it: a month is

@@ -13,7 +13,7 @@ const (
 	// SampledUsers is the most users whose visits a stored Day keeps.
 	SampledUsers = 4096
 	// visitBytes is the most that those visits take when they are encoded.
-	visitBytes = 128 << 10
+	visitBytes = 256 << 10
 	// allUsers is the limit of a sample that has dropped nobody. A user's
 	// number in the sample is the upper 48 bits of the hash.
 	allUsers = 1 << 48
@@ -281,39 +281,67 @@ func (v *Visits) below(limit uint64) *VisitStats {
 // sampled gives the stats of the users below the limit, each of whom stands
 // for 1 / share users.
 func (v *Visits) sampled(limit uint64, share float64) *VisitStats {
-	var visits, bounces, views, ms, squares uint64
+	var sum sums
 	entry, exit := map[string]uint64{}, map[string]uint64{}
 	for _, user := range v.users {
 		if user.id >= limit {
 			continue
 		}
-		n := uint64(len(user.visits))
-		visits += n
-		squares += n * n
+		sum.add(user)
 		for i := range user.visits {
-			visit := &user.visits[i]
-			if visit.events == 1 {
-				bounces++
-			}
-			views += uint64(visit.views)
-			ms += uint64(visit.end - visit.start)
-			if visit.entry != "" {
+			if visit := &user.visits[i]; visit.entry != "" {
 				entry[visit.entry]++
 				exit[visit.exit]++
 			}
 		}
 	}
-	if visits == 0 {
+	s := sum.stats(share)
+	s.Entry, s.Exit = pages(entry, share), pages(exit, share)
+	return s
+}
+
+// sums are what is added up over the visits of a sample.
+type sums struct {
+	visits, bounces, views, ms uint64
+	// squares is the sum of the squares of each user's number of visits.
+	squares uint64
+}
+
+// sums adds up the whole sample.
+func (v *Visits) sums() sums {
+	var s sums
+	for _, user := range v.users {
+		s.add(user)
+	}
+	return s
+}
+
+func (s *sums) add(user *visitor) {
+	n := uint64(len(user.visits))
+	s.visits += n
+	s.squares += n * n
+	for i := range user.visits {
+		visit := &user.visits[i]
+		if visit.events == 1 {
+			s.bounces++
+		}
+		s.views += uint64(visit.views)
+		s.ms += uint64(visit.end - visit.start)
+	}
+}
+
+// stats gives the estimated totals where each user of the sample stands for
+// 1 / share users.
+func (s *sums) stats(share float64) *VisitStats {
+	if s.visits == 0 {
 		return &VisitStats{}
 	}
 	return &VisitStats{
-		Visits:   float64(visits) / share,
-		Bounces:  float64(bounces) / share,
-		Views:    float64(views) / share,
-		Seconds:  float64(ms) / 1000 / share,
-		Variance: (1 - share) / (share * share) * float64(squares),
-		Entry:    pages(entry, share),
-		Exit:     pages(exit, share),
+		Visits:   float64(s.visits) / share,
+		Bounces:  float64(s.bounces) / share,
+		Views:    float64(s.views) / share,
+		Seconds:  float64(s.ms) / 1000 / share,
+		Variance: (1 - share) / (share * share) * float64(s.squares),
 	}
 }
 

@@ -49,7 +49,7 @@ func BuildMonth(ctx context.Context, st MonthStore, key store.DayKey) error {
 		return err
 	}
 	month := newDay(key)
-	err = st.SiteDays(ctx, key.Site, key.Zone, days.From, days.To, func(day *rollup.Day, damaged *store.DamagedError) error {
+	err = st.SiteDays(ctx, key.Site, key.Zone, days.From, days.To, rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			return fmt.Errorf("%w: %w", ErrNoMonth, damaged)
 		}
@@ -134,7 +134,7 @@ func monthOf(day store.DayKey) store.DayKey {
 
 // validMonth tells whether the stored month is made of the days as they are.
 func validMonth(ctx context.Context, st MonthStore, key store.DayKey, days []store.Head) (bool, error) {
-	month, err := st.Month(ctx, key)
+	month, err := st.Month(ctx, key, 0)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.As(err, new(*store.DamagedError)):
 		return false, nil

@@ -13,7 +13,7 @@ import (
 // it is made of the days as they are.
 func (w *world) month(key store.DayKey) (month *rollup.Day, valid bool) {
 	w.t.Helper()
-	month, err := w.store.Month(w.t.Context(), key)
+	month, err := w.store.Month(w.t.Context(), key, rollup.AllFields)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false
 	}
@@ -35,7 +35,7 @@ func (w *world) month(key store.DayKey) (month *rollup.Day, valid bool) {
 func (w *world) sum(key store.DayKey) *rollup.Day {
 	w.t.Helper()
 	sum := newDay(key)
-	err := w.store.SiteDays(w.t.Context(), key.Site, key.Zone, key.Date+"-01", key.Date+"-31", func(day *rollup.Day, _ *store.DamagedError) error {
+	err := w.store.SiteDays(w.t.Context(), key.Site, key.Zone, key.Date+"-01", key.Date+"-31", rollup.AllFields, func(day *rollup.Day, _ *store.DamagedError) error {
 		sum.Merge(day)
 		return nil
 	})

@@ -97,7 +97,7 @@ func (w *world) served(name string, events []event.Event) {
 		wants[date].hours[at.Hour()]++
 		wants[date].users[events[i].User] = true
 	}
-	err = w.store.SiteDays(w.t.Context(), name, zone, "", "", func(day *rollup.Day, damaged *store.DamagedError) error {
+	err = w.store.SiteDays(w.t.Context(), name, zone, "", "", rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			return damaged
 		}

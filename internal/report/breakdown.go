@@ -77,11 +77,11 @@ var breakdownEndpoint = endpoint{
 	summary: "The values of one dimension in a period, with their counts and users, most frequent first.",
 	sample:  Breakdown{},
 	params:  slices.Concat(commonParams, []parameter{dimensionParam, limitParam, pageParam}),
-	parts: func(q *query) parts {
+	fields: func(q *query) rollup.Fields {
 		if q.dimension >= entryPage {
-			return pagesPart
+			return rollup.PagesField
 		}
-		return tablePart(rollup.Dimension(q.dimension))
+		return rollup.TableField(rollup.Dimension(q.dimension))
 	},
 	months: true,
 	answer: func(q *query, now, before *period) (any, error) {

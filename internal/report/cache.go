@@ -58,13 +58,6 @@ func (c *lru[K, V]) put(key K, value V, size int) {
 	c.size += size
 }
 
-// room tells whether a value of this size would take the place of no other.
-func (c *lru[K, V]) room(size int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.size+size <= c.most
-}
-
 // remove takes a value out; nil is none. mu is held.
 func (c *lru[K, V]) remove(e *list.Element) {
 	if e == nil {
@@ -75,28 +68,9 @@ func (c *lru[K, V]) remove(e *list.Element) {
 	c.size -= it.size
 }
 
-// parts says which parts of the rollups an answer is made of, beside the
-// counts, those by hour included, the sketch of all users, and how many visits
-// there were. What is not asked for may be missing in a period.
-type parts uint32
-
-// The parts; tablePart gives that of a dimension's table. pagesPart is the
-// pages that visits began and ended with.
-const (
-	pagesPart parts = 1 << (rollup.NumDimensions + iota)
-	hourUsersPart
-	endOfParts
-
-	// corePart is what every answer has.
-	corePart parts = 0
-)
-
-func tablePart(d rollup.Dimension) parts { return 1 << d }
-
-// rollupCache keeps decoded rollups, and where there is no room for all of
-// them those parts that were asked for: a year of one part is small where a
-// year of everything is not. What it gives is shared: it may be read and
-// merged from, and must never be changed.
+// rollupCache keeps decoded rollups with those of their fields that were asked
+// for: a year of one table is small where a year of everything is not. What it
+// gives is shared: it may be read and merged from, and must never be changed.
 type rollupCache struct {
 	lru *lru[store.DayKey, kept]
 }
@@ -107,16 +81,16 @@ type kept struct {
 	// its parts make of a month.
 	version uint64
 	day     *rollup.Day
-	have    parts
+	have    rollup.Fields
 }
 
 func newRollupCache(bytes int) *rollupCache {
 	return &rollupCache{lru: newLRU[store.DayKey, kept](bytes)}
 }
 
-// get gives a rollup with the parts, if it is here in this version with all of
-// them.
-func (c *rollupCache) get(key store.DayKey, version uint64, need parts) (*rollup.Day, bool) {
+// get gives a rollup with the fields, if it is here in this version with all
+// of them.
+func (c *rollupCache) get(key store.DayKey, version uint64, need rollup.Fields) (*rollup.Day, bool) {
 	k, ok := c.lru.get(key)
 	if !ok || k.version != version || need&^k.have != 0 {
 		return nil, false
@@ -124,57 +98,57 @@ func (c *rollupCache) get(key store.DayKey, version uint64, need parts) (*rollup
 	return only(k.day, need), true
 }
 
-// put keeps a rollup, and gives it with the parts. Its other parts are kept too
-// while there is room: who asks for one part of a few days often asks for the
-// next one soon.
-func (c *rollupCache) put(day *rollup.Day, version uint64, need parts) *rollup.Day {
-	// From here on it is only read. A sketch that has told its estimate once
-	// is not changed by telling it again.
-	day.Users.Estimate()
-	day.Visits.Close()
-
-	key := store.KeyOf(day)
-	have := endOfParts - 1
-	if !c.lru.room(day.MemorySize()) {
-		have = need
-		if old, ok := c.lru.get(key); ok {
-			have |= old.have
-		}
+// put keeps a rollup of which the fields were read, together with those that
+// were read before, and gives it with the fields.
+func (c *rollupCache) put(day *rollup.Day, version uint64, fields rollup.Fields) *rollup.Day {
+	readOnly(day)
+	if fields&rollup.PagesField != 0 {
+		fields |= rollup.VisitsField
 	}
-	part := only(day, have)
-	c.lru.put(key, kept{version, part, have}, part.MemorySize())
-	return only(part, need)
+	key, whole, have := store.KeyOf(day), only(day, fields), fields
+	if old, ok := c.lru.get(key); ok && old.version == version {
+		copyFields(whole, old.day, old.have&^fields)
+		have |= old.have
+	}
+	c.lru.put(key, kept{version, whole, have}, whole.MemorySize())
+	return only(day, fields)
 }
 
-// only gives a rollup with no more than the parts. It shares them with the
-// whole one, whose visits are closed.
-func only(day *rollup.Day, need parts) *rollup.Day {
+// readOnly makes a day fit to be read by several goroutines at once. A sketch
+// that has told its estimate once is not changed by telling it again.
+func readOnly(day *rollup.Day) {
+	day.Users.Estimate()
+	day.Visits.Close()
+}
+
+// only gives a rollup with no more than the fields. It shares them with the
+// other one, which is readOnly.
+func only(day *rollup.Day, need rollup.Fields) *rollup.Day {
 	thin := &rollup.Day{
 		Site: day.Site, Zone: day.Zone, Date: day.Date, Rev: day.Rev,
 		Events: day.Events, Views: day.Views, HourEvents: day.HourEvents, HourViews: day.HourViews,
-		Users: day.Users, Visits: day.Visits.WithoutPages(),
+		Users: day.Users,
 	}
-	for part := parts(1); part < endOfParts; part <<= 1 {
-		if need&part != 0 {
-			copyPart(thin, day, part)
-		}
-	}
+	thin.Only(need)
+	copyFields(thin, day, need)
 	return thin
 }
 
-// copyPart makes one part of a day that of another one, and shares it.
-func copyPart(to, from *rollup.Day, part parts) {
-	switch part {
-	case pagesPart:
-		to.Visits = from.Visits
-	case hourUsersPart:
-		to.HourUsers = from.HourUsers
-	default:
-		for dim := range to.Tables {
-			if part == tablePart(rollup.Dimension(dim)) {
-				to.Tables[dim] = from.Tables[dim]
-			}
+// copyFields makes fields of a day those of another one, and shares them.
+func copyFields(to, from *rollup.Day, fields rollup.Fields) {
+	for dim := range to.Tables {
+		if fields&rollup.TableField(rollup.Dimension(dim)) != 0 {
+			to.Tables[dim] = from.Tables[dim]
 		}
+	}
+	if fields&rollup.HourUsersField != 0 {
+		to.HourUsers = from.HourUsers
+	}
+	switch {
+	case fields&rollup.PagesField != 0:
+		to.Visits = from.Visits
+	case fields&rollup.VisitsField != 0:
+		to.Visits = from.Visits.WithoutPages()
 	}
 }
 

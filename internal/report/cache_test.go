@@ -58,47 +58,53 @@ func TestLRU(t *testing.T) {
 				if c.size != size || len(c.items) != len(model) || c.order.Len() != len(model) {
 					t.Fatalf("%d values of %d bytes are kept, want %v", len(c.items), c.size, model)
 				}
-				if free := most - size; !c.room(free) || c.room(free+1) {
-					t.Fatalf("with %d bytes free there is room for %t, and for one more %t", free, c.room(free), c.room(free+1))
-				}
 			},
 		})
 	})
 }
 
-// Without room for all of a rollup the parts are kept that were asked for.
-func TestRollupCacheKeepsParts(t *testing.T) {
+// What was read of a rollup before is kept together with what is read of it now.
+func TestRollupCacheKeepsFields(t *testing.T) {
 	key := store.DayKey{Site: "a", Date: "2026-11-01"}
-	newDay := func() *rollup.Day {
-		day := rollup.NewDay(key.Site, key.Date)
-		e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1}}, User: "u"}
-		e.Values = rollup.Values{rollup.EventType: rollup.PageView, rollup.Path: "/", rollup.OS: "x"}
-		day.Fold("1:0", []rollup.Event{e})
+	whole := rollup.NewDay(key.Site, key.Date)
+	e := rollup.Event{Position: rollup.Position{Entry: rollup.EntryID{Ms: 1}}, User: "u"}
+	e.Values = rollup.Values{rollup.EventType: rollup.PageView, rollup.Path: "/", rollup.OS: "x"}
+	whole.Fold("1:0", []rollup.Event{e})
+	encoded, err := whole.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(fields rollup.Fields) *rollup.Day {
+		day := new(rollup.Day)
+		if err := day.UnmarshalFields(encoded, fields); err != nil {
+			t.Fatal(err)
+		}
 		return day
 	}
-	path, os := tablePart(rollup.Path), tablePart(rollup.OS)
-	whole := newDay()
-	whole.Visits.Close()
+	path, os, pages := rollup.TableField(rollup.Path), rollup.TableField(rollup.OS), rollup.PagesField
 
-	large := newRollupCache(1 << 20)
-	large.put(newDay(), 7, path)
-	if day, ok := large.get(key, 7, os|pagesPart|hourUsersPart); !ok || day.Tables[rollup.OS].Len() != 1 || day.Tables[rollup.Path].Len() != 0 || day.Visits.Stats().Entry.Len() != 1 || day.HourUsers[0].Estimate() != 1 {
-		t.Errorf("with room for all of it, other parts are %+v, %t", day, ok)
+	cache := newRollupCache(1 << 20)
+	if day := cache.put(read(path), 7, path); day.Events != 1 || day.Users.Estimate() != 1 || day.Tables[rollup.Path].Len() != 1 || day.Tables[rollup.OS].Len() != 0 {
+		t.Errorf("what is put with one field is %+v", day)
 	}
-	if _, ok := large.get(key, 8, corePart); ok {
+	if _, ok := cache.get(key, 7, os); ok {
+		t.Error("a field that was not read is given")
+	}
+	cache.put(read(os|pages), 7, os|pages)
+	cache.put(read(rollup.VisitsField), 7, rollup.VisitsField)
+	day, ok := cache.get(key, 7, path|os|pages)
+	if !ok || day.Tables[rollup.OS].Len() != 1 || day.Tables[rollup.Path].Len() != 1 || day.Visits.Stats().Entry.Len() != 1 {
+		t.Errorf("fields that were read one after the other are %+v, %t", day, ok)
+	}
+	if day, ok := cache.get(key, 7, rollup.VisitsField); !ok || day.Visits.Stats().Visits != 1 || day.Visits.Stats().Entry.Len() != 0 || day.Tables[rollup.OS].Len() != 0 {
+		t.Errorf("visits alone are %+v, %t", day, ok)
+	}
+	if _, ok := cache.get(key, 8, path); ok {
 		t.Error("another version is given")
 	}
-
-	small := newRollupCache(whole.MemorySize() - 1)
-	if day := small.put(newDay(), 7, path); day.Events != 1 || day.Users.Estimate() != 1 || day.Visits.Stats().Visits != 1 || day.Tables[rollup.Path].Len() != 1 || day.Tables[rollup.OS].Len() != 0 {
-		t.Errorf("what is put with one part is %+v", day)
-	}
-	if _, ok := small.get(key, 7, os); ok {
-		t.Error("without room for it, another part is kept")
-	}
-	small.put(newDay(), 7, os)
-	if _, ok := small.get(key, 7, path|os); !ok {
-		t.Error("a part that was asked for before is not kept with a second one")
+	cache.put(read(os), 8, os)
+	if _, ok := cache.get(key, 8, path); ok {
+		t.Error("a field of an older version is given")
 	}
 }
 

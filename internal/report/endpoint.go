@@ -1,6 +1,10 @@
 package report
 
-import "context"
+import (
+	"context"
+
+	"github.com/daybook-analytics/daybook/rollup"
+)
 
 // endpoint is one kind of question, answered for GET, and as one of several
 // questions in a POST.
@@ -12,9 +16,9 @@ type endpoint struct {
 	sample  any
 	// params are all parameters that it takes.
 	params []parameter
-	// parts says what the answer is made of beside counts and users; nil is
+	// fields says what the answer is made of beside what is small; nil is
 	// nothing.
-	parts func(q *query) parts
+	fields func(q *query) rollup.Fields
 	// months tells that the answer is made from the sum of the period, so
 	// that months may stand for their days. Otherwise it is made from the
 	// single days, and the period has no sum; with q.interval "month" months
@@ -40,10 +44,10 @@ var endpoints = []*endpoint{
 	&statsEndpoint, &timeseriesEndpoint, &breakdownEndpoint, &usersEndpoint, &visitsEndpoint, &sitesEndpoint, &realtimeEndpoint,
 }
 
-// parts gives those that the answer is made of.
-func (q *query) parts() parts {
-	if q.endpoint.parts == nil {
-		return corePart
+// fields gives those that the answer is made of.
+func (q *query) fields() rollup.Fields {
+	if q.endpoint.fields == nil {
+		return 0
 	}
-	return q.endpoint.parts(q)
+	return q.endpoint.fields(q)
 }

@@ -202,7 +202,8 @@ func (r *Report) complete(ctx context.Context, q *query, o *outlook) (*answered,
 }
 
 // make reads what a question is about and makes the body of the answer.
-// lasting tells that rollups alone made it.
+// lasting tells that it was made of the rollups that the ETag is of, and of
+// nothing else.
 func (r *Report) make(ctx context.Context, q *query, o *outlook) (body []byte, lasting bool, err error) {
 	if q.endpoint.run != nil {
 		answer, err := q.endpoint.run(ctx, r, q)
@@ -230,8 +231,7 @@ func (r *Report) make(ctx context.Context, q *query, o *outlook) (body []byte, l
 		return nil, false, err
 	}
 	body, err = encode(q, answer)
-	lasting = now.source == sourceRollup && (before == nil || before.source == sourceRollup)
-	return body, lasting, err
+	return body, now.lasting && (before == nil || before.lasting), err
 }
 
 // encode makes the body of an answer.

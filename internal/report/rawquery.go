@@ -53,7 +53,7 @@ func (r *Report) readRaw(ctx context.Context, q *query, asked span) (*period, er
 // found is what the raw events of a span gave. It is shared.
 type found struct {
 	// days has a Day for each date with events that pass the filters, with the
-	// parts that the endpoint asked for. One that wants nothing but their sum
+	// fields that the endpoint asked for. One that wants nothing but their sum
 	// gets that as total and no days.
 	days  []*rollup.Day
 	total *rollup.Day
@@ -93,8 +93,8 @@ func (f *found) memory() int {
 // at the same time. What it gives must not be changed.
 func (s *scans) span(ctx context.Context, q *query, asked span) (*found, error) {
 	filters := sortFilters(q.filters)
-	want := q.parts()
-	question := fmt.Sprintf("%s %s..%s %q %q exact=%t parts=%b sum=%t",
+	want := q.fields()
+	question := fmt.Sprintf("%s %s..%s %q %q exact=%t fields=%b sum=%t",
 		q.site, asked.from, asked.to, asked.zone, filters, q.exact, want, q.endpoint.months)
 	return shared(ctx, s, question, func(ctx context.Context) (*found, error) {
 		days, err := s.survey(ctx, q, asked)
@@ -240,7 +240,7 @@ func (s *spanScan) each(ctx context.Context, day rawDay, fn func(*store.Event) e
 }
 
 // days folds the events into a Day for each date, as everything is folded.
-func (s *spanScan) days(ctx context.Context, days []rawDay, want parts, f *found) error {
+func (s *spanScan) days(ctx context.Context, days []rawDay, want rollup.Fields, f *found) error {
 	for _, d := range days {
 		day := rollup.NewDay(s.query.site, d.date)
 		day.Zone = s.span.zone
@@ -263,11 +263,8 @@ func (s *spanScan) days(ctx context.Context, days []rawDay, want parts, f *found
 		if day.Events == 0 {
 			continue
 		}
-		// From here on it is only read. A sketch that has told its estimate once
-		// is not changed by telling it again.
 		day.Compact(scanLimits)
-		day.Users.Estimate()
-		day.Visits.Close()
+		readOnly(day)
 		f.add(only(day, want), s.query.endpoint.months)
 		if f.memory() > maxScanMemory {
 			return rawRefusal(s.query, fmt.Sprintf("takes more than %d MiB of memory", maxScanMemory>>20), "a shorter period")

@@ -34,6 +34,9 @@ type period struct {
 	days []*rollup.Day
 	// source is rollup, raw or mixed.
 	source string
+	// lasting tells that it is made of nothing but the rollups that the heads
+	// are of: another answer with the same heads is the same.
+	lasting bool
 	// exactUsers is the number of users where exact=true asked for it.
 	exactUsers *uint64
 	// total is what sum gives.
@@ -47,7 +50,7 @@ const (
 	sourceMixed  = "mixed"
 )
 
-// sum gives all days merged, with the parts that the endpoint asked for, to an
+// sum gives all days merged, with the fields that the endpoint asked for, to an
 // endpoint that is answered from months. It may be changed.
 func (p *period) sum() *rollup.Day { return p.total }
 
@@ -59,6 +62,15 @@ type month struct {
 	// whole tells that all days of the month are in the span and have ended,
 	// so that one rollup may stand for them.
 	whole bool
+}
+
+// has tells whether the heads are those of what was read of the month.
+func (m *month) has(day *rollup.Day) bool {
+	if day.Date == m.key.Date {
+		return true // or it would not stand for its days
+	}
+	i, found := slices.BinarySearchFunc(m.heads, day.Date, func(h store.Head, date string) int { return cmp.Compare(h.Date, date) })
+	return found && m.heads[i].Rev == day.Rev
 }
 
 // gap is a day with raw events and no rollup that can be read.
@@ -80,11 +92,12 @@ func (r *Report) read(ctx context.Context, q *query, s span, heads []store.Head)
 // readRollups reads the rollups of a span whose heads are known, and counts
 // the days that have none from their raw events.
 func (r *Report) readRollups(ctx context.Context, q *query, s span, heads []store.Head) (*period, error) {
+	known := heads
 	gaps, heads, err := r.missing(ctx, q, s, heads)
 	if err != nil {
 		return nil, err
 	}
-	rd := &reading{keepDays: !q.endpoint.months, total: rollup.NewDay(q.site, "")}
+	rd := &reading{keepDays: !q.endpoint.months, total: rollup.NewDay(q.site, ""), changed: !slices.Equal(heads, known)}
 	for _, m := range monthsOf(q, s, heads) {
 		days, without, err := r.readMonth(ctx, q, m)
 		if err != nil {
@@ -93,6 +106,7 @@ func (r *Report) readRollups(ctx context.Context, q *query, s span, heads []stor
 		for _, day := range days {
 			rd.add(day)
 			rd.rollups++
+			rd.changed = rd.changed || !m.has(day)
 		}
 		gaps = append(gaps, without...)
 	}
@@ -119,6 +133,9 @@ type reading struct {
 	rollups, raws int
 	// rawDates are the dates of those that were raw.
 	rawDates []string
+	// changed tells that some of the rollups were written after their heads
+	// were read.
+	changed bool
 }
 
 // add takes in a day or month, which is only read.
@@ -138,7 +155,7 @@ func (rd *reading) add(day *rollup.Day) {
 
 // period makes the period of a span, of which the heads are known.
 func (rd *reading) period(s span, heads []store.Head) *period {
-	p := &period{span: s, days: rd.days, total: rd.total}
+	p := &period{span: s, days: rd.days, total: rd.total, lasting: rd.raws == 0 && !rd.changed}
 	slices.SortFunc(p.days, func(a, b *rollup.Day) int { return cmp.Compare(a.Date, b.Date) })
 	switch {
 	case rd.raws == 0:
@@ -222,7 +239,7 @@ func monthsOf(q *query, s span, heads []store.Head) []month {
 // rollup for all of them, and those that have none that can be read.
 func (r *Report) readMonth(ctx context.Context, q *query, m month) ([]*rollup.Day, []gap, error) {
 	m.whole = m.whole && (q.endpoint.months || q.interval == "month")
-	need := q.parts()
+	need := q.fields()
 	if days, first, _ := r.recall(m, need); first == "" {
 		return days, nil, nil
 	}
@@ -237,7 +254,7 @@ func (r *Report) readMonth(ctx context.Context, q *query, m month) ([]*rollup.Da
 		return days, nil, nil
 	}
 	if m.whole {
-		sealed, err := r.store.Month(ctx, m.key)
+		sealed, err := r.store.Month(ctx, m.key, need)
 		switch {
 		case err == nil && monthVersion(sealed) == versionOf(m.heads):
 			return []*rollup.Day{r.rollups.put(sealed, versionOf(m.heads), need)}, nil, nil
@@ -246,12 +263,12 @@ func (r *Report) readMonth(ctx context.Context, q *query, m month) ([]*rollup.Da
 		}
 		// Without a month that is up to date the days are as good.
 	}
-	return r.readDays(ctx, q, m, days, first, last)
+	return r.readDays(ctx, m, need, days, first, last)
 }
 
 // recall gives those rollups of a month that are in memory. first and last are
 // the dates of the first and the last one that is not; empty if none is.
-func (r *Report) recall(m month, need parts) (days []*rollup.Day, first, last string) {
+func (r *Report) recall(m month, need rollup.Fields) (days []*rollup.Day, first, last string) {
 	if m.whole {
 		if sealed, ok := r.rollups.get(m.key, versionOf(m.heads), need); ok {
 			return []*rollup.Day{sealed}, "", ""
@@ -273,18 +290,18 @@ func (r *Report) recall(m month, need parts) (days []*rollup.Day, first, last st
 
 // readDays reads the days of a month from first to last, which are not all in
 // recalled, and gives them together in order.
-func (r *Report) readDays(ctx context.Context, q *query, m month, recalled []*rollup.Day, first, last string) (days []*rollup.Day, gaps []gap, err error) {
+func (r *Report) readDays(ctx context.Context, m month, need rollup.Fields, recalled []*rollup.Day, first, last string) (days []*rollup.Day, gaps []gap, err error) {
 	read := make(map[string]*rollup.Day, len(m.heads))
 	for _, day := range recalled {
 		read[day.Date] = day
 	}
 	damaged := make(map[string]*store.DamagedError)
-	err = r.store.SiteDays(ctx, m.key.Site, m.key.Zone, first, last, func(day *rollup.Day, damage *store.DamagedError) error {
+	err = r.store.SiteDays(ctx, m.key.Site, m.key.Zone, first, last, need, func(day *rollup.Day, damage *store.DamagedError) error {
 		if damage != nil {
 			damaged[damage.Key.Date] = damage
 			return nil
 		}
-		read[day.Date] = r.rollups.put(day, day.Rev, q.parts())
+		read[day.Date] = r.rollups.put(day, day.Rev, need)
 		return nil
 	})
 	if err != nil {

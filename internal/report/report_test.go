@@ -65,9 +65,9 @@ func (s *brokenStore) DayHeads(ctx context.Context, site, zone, from, to string)
 	}), err
 }
 
-func (s *brokenStore) SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
+func (s *brokenStore) SiteDays(ctx context.Context, site, zone, from, to string, fields rollup.Fields, fn func(*rollup.Day, *store.DamagedError) error) error {
 	s.reads.Add(1)
-	return s.Store.SiteDays(ctx, site, zone, from, to, func(day *rollup.Day, _ *store.DamagedError) error {
+	return s.Store.SiteDays(ctx, site, zone, from, to, fields, func(day *rollup.Day, _ *store.DamagedError) error {
 		key := store.KeyOf(day)
 		switch {
 		case s.lost[key]:
@@ -79,9 +79,9 @@ func (s *brokenStore) SiteDays(ctx context.Context, site, zone, from, to string,
 	})
 }
 
-func (s *brokenStore) Month(ctx context.Context, key store.DayKey) (*rollup.Day, error) {
+func (s *brokenStore) Month(ctx context.Context, key store.DayKey, fields rollup.Fields) (*rollup.Day, error) {
 	s.reads.Add(1)
-	return s.Store.Month(ctx, key)
+	return s.Store.Month(ctx, key, fields)
 }
 
 func (s *brokenStore) ScanDay(ctx context.Context, site string, dates []string, after, upTo rollup.Marks, fn func(*store.Event) error) error {

@@ -42,7 +42,7 @@ func (s *slowStore) DayHeads(ctx context.Context, site, _, from, _ string) ([]st
 	return nil, nil
 }
 
-func (s *slowStore) SiteDays(_ context.Context, site, _, from, _ string, fn func(*rollup.Day, *store.DamagedError) error) error {
+func (s *slowStore) SiteDays(_ context.Context, site, _, from, _ string, _ rollup.Fields, fn func(*rollup.Day, *store.DamagedError) error) error {
 	return fn(rollup.NewDay(site, from), nil)
 }
 

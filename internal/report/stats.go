@@ -11,7 +11,7 @@ var statsEndpoint = endpoint{
 	summary: "The headline numbers and the top paths of a period.",
 	sample:  Stats{},
 	params:  slices.Concat(commonParams, []parameter{limitParam}),
-	parts:   func(*query) parts { return tablePart(rollup.Path) },
+	fields:  func(*query) rollup.Fields { return rollup.TableField(rollup.Path) },
 	months:  true,
 	answer: func(q *query, now, before *period) (any, error) {
 		answer := &Stats{StatsNumbers: statsNumbers(q, now)}

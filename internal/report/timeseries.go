@@ -32,13 +32,13 @@ var timeseriesEndpoint = endpoint{
 	summary: "Events, views, users and visits of a period by hour, day, week or month.",
 	sample:  Timeseries{},
 	params:  slices.Concat(commonParams, []parameter{intervalParam}),
-	parts: func(q *query) parts {
+	fields: func(q *query) rollup.Fields {
 		// How long an open period is shows only when it is read.
 		open := q.interval == "" && (q.span.from == "" || q.span.to == "")
 		if open || intervalOf(q, q.span) == byHour {
-			return hourUsersPart
+			return rollup.HourUsersField | rollup.VisitsField
 		}
-		return corePart
+		return rollup.VisitsField
 	},
 	answer: func(q *query, now, before *period) (any, error) {
 		numbers, err := timeseriesNumbers(q, now)

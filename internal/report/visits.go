@@ -1,10 +1,13 @@
 package report
 
+import "github.com/daybook-analytics/daybook/rollup"
+
 var visitsEndpoint = endpoint{
 	path:    "/stats/visits",
 	summary: "The visits of a period: how many, how long, and how many had one event only.",
 	sample:  Visits{},
 	params:  commonParams,
+	fields:  func(*query) rollup.Fields { return rollup.VisitsField },
 	months:  true,
 	answer: func(q *query, now, before *period) (any, error) {
 		answer := &Visits{VisitsNumbers: visitsNumbers(q, now)}

@@ -154,7 +154,7 @@ func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired
 // damaged one has counted nothing.
 func (k *Keeper) totals(ctx context.Context, site, zone, from, to string) (map[string]int64, error) {
 	totals := map[string]int64{}
-	err := k.store.SiteDays(ctx, site, zone, from, to, func(day *rollup.Day, damaged *store.DamagedError) error {
+	err := k.store.SiteDays(ctx, site, zone, from, to, rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			totals[damaged.Key.Date] = 0
 		} else {

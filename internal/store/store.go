@@ -126,8 +126,9 @@ type Days interface {
 	// SiteDays calls fn for each rollup of a site in a zone with
 	// from <= date <= to, in the order of the dates. An empty from or to is no
 	// bound. A damaged one is given as its DamagedError with no day. An error
-	// of fn ends it and is returned.
-	SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *DamagedError) error) error
+	// of fn ends it and is returned. Only the fields are read; of a damaged one
+	// that can be enough to read it.
+	SiteDays(ctx context.Context, site, zone, from, to string, fields rollup.Fields, fn func(*rollup.Day, *DamagedError) error) error
 
 	// DayHeads lists the rollups that SiteDays would give, damaged ones too.
 	// It reads none of them: its cost grows with the dates, not with what the
@@ -140,10 +141,10 @@ type Days interface {
 	// error the outcome is unknown: load the day again, its marks tell.
 	SwapDay(ctx context.Context, day *rollup.Day) error
 
-	// Month gives the rollup of a month, whose key.Date is YYYY-MM, or
-	// ErrNotFound or a *DamagedError. It is valid only while its Parts are the
+	// Month gives the fields of the rollup of a month, whose key.Date is
+	// YYYY-MM, or ErrNotFound or a *DamagedError. It is valid only while its Parts are the
 	// heads that the days of the month have now; who reads it compares them.
-	Month(ctx context.Context, key DayKey) (*rollup.Day, error)
+	Month(ctx context.Context, key DayKey, fields rollup.Fields) (*rollup.Day, error)
 	// PutMonth writes the rollup of a month, in place of the stored one if
 	// there is one. The last writer wins, whatever Rev says: what it wrote is
 	// either valid or will be found not to be.

@@ -224,13 +224,13 @@ type actorStore struct {
 func (s actorStore) Leases(context.Context) ([]store.Lease, error) { panic("not used") }
 func (s actorStore) SwapLease(context.Context, store.Lease) error  { panic("not used") }
 func (s actorStore) DropLease(context.Context, store.Lease) error  { panic("not used") }
-func (s actorStore) SiteDays(context.Context, string, string, string, string, func(*rollup.Day, *store.DamagedError) error) error {
+func (s actorStore) SiteDays(context.Context, string, string, string, string, rollup.Fields, func(*rollup.Day, *store.DamagedError) error) error {
 	panic("not used")
 }
 func (s actorStore) DayHeads(context.Context, string, string, string, string) ([]store.Head, error) {
 	panic("not used")
 }
-func (s actorStore) Month(context.Context, store.DayKey) (*rollup.Day, error) { panic("not used") }
+func (s actorStore) Month(context.Context, store.DayKey, rollup.Fields) (*rollup.Day, error) { panic("not used") }
 func (s actorStore) PutMonth(context.Context, *rollup.Day) error              { panic("not used") }
 func (s actorStore) Sites(context.Context, string, int) ([]string, error)     { panic("not used") }
 func (s actorStore) SiteRecordsAfter(context.Context, string, int) ([]store.SiteRecord, error) {

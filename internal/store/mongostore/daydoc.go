@@ -56,6 +56,9 @@ type partDoc struct {
 
 // encodeDay makes the document of a day with the rev given.
 func encodeDay(d *rollup.Day, rev uint64) (bson.Raw, error) {
+	if err := d.Whole(); err != nil {
+		return nil, err
+	}
 	doc := dayDoc[bson.D]{
 		ID:           store.KeyOf(d).String(),
 		Site:         d.Site,
@@ -119,8 +122,8 @@ func encodeMarks(marks rollup.Marks) []markDoc {
 
 // decodeDay reads the document of a day. What is wrong with it is told as a
 // DamagedError, with the rev as far as it can be read.
-func decodeDay(key store.DayKey, raw bson.Raw) (*rollup.Day, *store.DamagedError) {
-	d, err := readDay(key, raw)
+func decodeDay(key store.DayKey, raw bson.Raw, fields rollup.Fields) (*rollup.Day, *store.DamagedError) {
+	d, err := readDay(key, raw, fields)
 	if err != nil {
 		return nil, &store.DamagedError{Key: key, Rev: readRev(raw), Err: err}
 	}
@@ -138,15 +141,17 @@ func readRev(raw bson.Raw) uint64 {
 
 // readDay is strict: a field that is missing must not pass for a zero, since
 // marks that were lost would have everything counted again.
-func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
+func readDay(key store.DayKey, raw bson.Raw, fields rollup.Fields) (*rollup.Day, error) {
 	var doc dayDoc[map[string]tableDoc]
-	if err := bson.Unmarshal(raw, &doc); err != nil {
+	err := bson.Unmarshal(raw, &doc)
+	if err != nil {
 		return nil, err
 	}
 	if doc.Site != key.Site || doc.Zone != key.Zone || doc.Date != key.Date {
 		return nil, fmt.Errorf("it says that it is of site %q, zone %q and date %q", doc.Site, doc.Zone, doc.Date)
 	}
 	d := rollup.NewDay(doc.Site, doc.Date)
+	d.Only(fields)
 	d.Zone = doc.Zone
 	if d.Rev = readRev(raw); d.Rev == 0 {
 		return nil, errors.New("rev is not a whole number from 1")
@@ -154,7 +159,9 @@ func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
 	if doc.Marks == nil || doc.Users == nil || doc.Tables == nil {
 		return nil, errors.New("marks, users or tables are missing")
 	}
-	if doc.HourlyUsers == nil || doc.Visits == nil {
+	hourUsers := fields&rollup.HourUsersField != 0
+	visits := fields&(rollup.VisitsField|rollup.PagesField) != 0
+	if hourUsers && doc.HourlyUsers == nil || visits && doc.Visits == nil {
 		return nil, errors.New("hourly_users or visits are missing: it was written before there were any; rebuild the day")
 	}
 	for _, mark := range doc.Marks {
@@ -175,7 +182,7 @@ func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
 	if err := d.Users.UnmarshalBinary(doc.Users); err != nil {
 		return nil, err
 	}
-	if len(doc.HourlyUsers) != len(d.HourUsers) {
+	if hourUsers && len(doc.HourlyUsers) != len(d.HourUsers) {
 		return nil, fmt.Errorf("hourly_users: there are %d hours", len(doc.HourlyUsers))
 	}
 	for h, b := range doc.HourlyUsers {
@@ -183,17 +190,41 @@ func readDay(key store.DayKey, raw bson.Raw) (*rollup.Day, error) {
 			return nil, fmt.Errorf("hourly_users: %w", err)
 		}
 	}
-	if err := d.Visits.UnmarshalBinary(doc.Visits); err != nil {
+	switch {
+	case fields&rollup.PagesField != 0:
+		err = d.Visits.UnmarshalBinary(doc.Visits)
+	case visits:
+		err = d.Visits.UnmarshalTotals(doc.Visits)
+	default:
+		d.Visits = rollup.Visits{}
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, part := range doc.Parts {
 		d.Parts = append(d.Parts, rollup.Part(part))
 	}
 
-	return d, readTables(d, doc.Tables)
+	return d, readTables(d, doc.Tables, fields)
 }
 
-func readTables(d *rollup.Day, docs map[string]tableDoc) error {
+// without is the projection that leaves out all but the fields.
+func without(fields rollup.Fields) bson.D {
+	projection := bson.D{}
+	omit := func(name string, of rollup.Fields) {
+		if fields&of == 0 {
+			projection = append(projection, bson.E{Key: name, Value: 0})
+		}
+	}
+	omit("hourly_users", rollup.HourUsersField)
+	omit("visits", rollup.VisitsField|rollup.PagesField)
+	for dim := range rollup.NumDimensions {
+		omit("tables."+dim.String(), rollup.TableField(dim))
+	}
+	return projection
+}
+
+func readTables(d *rollup.Day, docs map[string]tableDoc, fields rollup.Fields) error {
 	known := 0
 	for dim := range rollup.NumDimensions {
 		table, ok := docs[dim.String()]
@@ -201,6 +232,9 @@ func readTables(d *rollup.Day, docs map[string]tableDoc) error {
 			continue
 		}
 		known++
+		if fields&rollup.TableField(dim) == 0 {
+			continue
+		}
 		rows := make([]rollup.Count, 0, len(table.Rows))
 		for _, row := range table.Rows {
 			count := rollup.Count{Key: row.Key, N: row.N, Err: row.Err, Missed: row.Missed}

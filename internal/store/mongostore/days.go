@@ -23,20 +23,20 @@ func (s *Store) Day(ctx context.Context, key store.DayKey) (*rollup.Day, error) 
 	if err != nil {
 		return nil, explain(ctx, fmt.Sprintf("read rollup %s", key), err)
 	}
-	d, damaged := decodeDay(key, raw)
+	d, damaged := decodeDay(key, raw, rollup.AllFields)
 	if damaged != nil {
 		return nil, damaged
 	}
 	return d, nil
 }
 
-// SiteDays calls fn for the rollups of a site in a zone.
-func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
+// SiteDays calls fn for fields of the rollups of a site in a zone.
+func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fields rollup.Fields, fn func(*rollup.Day, *store.DamagedError) error) error {
 	return each(ctx, "read rollups of "+site, s.days, within(zoneFilter(site, zone), from, to),
-		options.Find().SetSort(bson.D{{Key: "date", Value: 1}}),
+		options.Find().SetSort(bson.D{{Key: "date", Value: 1}}).SetProjection(without(fields)),
 		func(raw bson.Raw) error {
 			date, _ := raw.Lookup("date").StringValueOK()
-			return fn(decodeDay(store.DayKey{Site: site, Zone: zone, Date: date}, raw))
+			return fn(decodeDay(store.DayKey{Site: site, Zone: zone, Date: date}, raw, fields))
 		})
 }
 
@@ -135,7 +135,7 @@ func (st *step) Load(ctx context.Context, keys []store.DayKey) (map[store.DayKey
 	}
 	err := eachID(ctx, "read rollups", st.s.days, keysOf(byID), nil, func(id string, raw bson.Raw) {
 		key := byID[id]
-		if d, bad := decodeDay(key, raw); bad != nil {
+		if d, bad := decodeDay(key, raw, rollup.AllFields); bad != nil {
 			damaged[key] = bad
 		} else {
 			whole[key] = d

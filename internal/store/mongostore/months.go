@@ -16,16 +16,16 @@ import (
 // document of a day has one.
 const monthRev = 1
 
-// Month gives the rollup of a month.
-func (s *Store) Month(ctx context.Context, key store.DayKey) (*rollup.Day, error) {
-	raw, err := s.months.FindOne(ctx, byID(key.String())).Raw()
+// Month gives fields of the rollup of a month.
+func (s *Store) Month(ctx context.Context, key store.DayKey, fields rollup.Fields) (*rollup.Day, error) {
+	raw, err := s.months.FindOne(ctx, byID(key.String()), options.FindOne().SetProjection(without(fields))).Raw()
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return nil, fmt.Errorf("month %s: %w", key, store.ErrNotFound)
 	}
 	if err != nil {
 		return nil, explain(ctx, fmt.Sprintf("read month %s", key), err)
 	}
-	month, damaged := decodeDay(key, raw)
+	month, damaged := decodeDay(key, raw, fields)
 	if damaged != nil {
 		return nil, damaged
 	}

@@ -26,15 +26,15 @@ func storedRev(value []byte) uint64 {
 	return binary.BigEndian.Uint64(value)
 }
 
-// decodeDay reads a stored rollup. Its error is always a *store.DamagedError.
-func decodeDay(key store.DayKey, value []byte) (*rollup.Day, error) {
+// decodeDay reads fields of a stored rollup. Its error is always a *store.DamagedError.
+func decodeDay(key store.DayKey, value []byte, fields rollup.Fields) (*rollup.Day, error) {
 	rev := storedRev(value)
 	damaged := func(err error) error { return &store.DamagedError{Key: key, Rev: rev, Err: err} }
 	if len(value) < revLen {
 		return nil, damaged(fmt.Errorf("value of %d bytes is cut off", len(value)))
 	}
 	d := new(rollup.Day)
-	if err := d.UnmarshalBinary(value[revLen:]); err != nil {
+	if err := d.UnmarshalFields(value[revLen:], fields); err != nil {
 		return nil, damaged(err)
 	}
 	if store.KeyOf(d) != key || d.Rev != rev {
@@ -47,7 +47,7 @@ func decodeDay(key store.DayKey, value []byte) (*rollup.Day, error) {
 // *store.DamagedError, or one of reading.
 func loadDay(r pebble.Reader, key store.DayKey) (day *rollup.Day, err error) {
 	err = get(r, appendRollupKey(nil, key), func(value []byte) error {
-		day, err = decodeDay(key, value)
+		day, err = decodeDay(key, value, rollup.AllFields)
 		return err
 	})
 	return day, err
@@ -91,7 +91,7 @@ func (s *Store) Day(ctx context.Context, key store.DayKey) (*rollup.Day, error) 
 }
 
 // SiteDays is part of store.Store.
-func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fn func(*rollup.Day, *store.DamagedError) error) error {
+func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fields rollup.Fields, fn func(*rollup.Day, *store.DamagedError) error) error {
 	prefix := appendRollups(nil, site, zone)
 	lower, upper := dateBounds(prefix, from, to)
 	return s.scan(ctx, lower, upper, func(key, value []byte) error {
@@ -99,7 +99,7 @@ func (s *Store) SiteDays(ctx context.Context, site, zone, from, to string, fn fu
 		if !ok {
 			return fmt.Errorf("the store has a rollup of site %q with the key %x, which has no date", site, key)
 		}
-		day, err := decodeDay(store.DayKey{Site: site, Zone: zone, Date: date}, value)
+		day, err := decodeDay(store.DayKey{Site: site, Zone: zone, Date: date}, value, fields)
 		var damaged *store.DamagedError
 		errors.As(err, &damaged)
 		return fn(day, damaged)

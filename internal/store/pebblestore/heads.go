@@ -60,7 +60,7 @@ func (s *Store) writeHeads(ctx context.Context) error {
 		}
 		key := store.DayKey{Site: site, Date: date}
 		head := store.Head{Date: date, Rev: storedRev(value)}
-		if day, err := decodeDay(key, value); err == nil {
+		if day, err := decodeDay(key, value, 0); err == nil {
 			head.Events, head.Views = day.Events, day.Views
 		}
 		return setHead(batch, key, head)

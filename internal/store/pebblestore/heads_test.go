@@ -79,7 +79,7 @@ func TestDamagedMonth(t *testing.T) {
 	check(t, err)
 	for name, value := range map[string][]byte{"cut off": other[:len(other)/2], "empty": {}, "of another zone": other} {
 		check(t, s.set(dayKey(keyMonth, key), value, pebble.Sync))
-		month, err := s.Month(t.Context(), key)
+		month, err := s.Month(t.Context(), key, rollup.AllFields)
 		var damaged *store.DamagedError
 		if !errors.As(err, &damaged) || damaged.Key != key {
 			t.Errorf("month that is %s: got %v and error %v, want a DamagedError", name, month, err)

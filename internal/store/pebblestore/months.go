@@ -11,13 +11,13 @@ import (
 )
 
 // Month is part of store.Store.
-func (s *Store) Month(ctx context.Context, key store.DayKey) (*rollup.Day, error) {
+func (s *Store) Month(ctx context.Context, key store.DayKey, fields rollup.Fields) (*rollup.Day, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	month := new(rollup.Day)
 	err := get(s.db, dayKey(keyMonth, key), func(value []byte) error {
-		err := month.UnmarshalBinary(value)
+		err := month.UnmarshalFields(value, fields)
 		if err == nil && store.KeyOf(month) != key {
 			err = fmt.Errorf("holds %s", store.KeyOf(month))
 		}

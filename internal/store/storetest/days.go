@@ -61,6 +61,8 @@ func (b Backend) testDays(t *testing.T) {
 		wantErr(t, err, store.ErrNotFound)
 	})
 
+	t.Run("Fields", func(t *testing.T) { testFields(t, b.open(t)) })
+
 	t.Run("SiteDays", func(t *testing.T) {
 		s := b.open(t)
 		dates := []string{"2025-12-31", "2026-01-01", "2026-02-28", "2026-11-24"}
@@ -84,7 +86,7 @@ func (b Backend) testDays(t *testing.T) {
 		}
 
 		enough, n := errors.New("enough"), 0
-		err := s.SiteDays(t.Context(), site, "", "", "", func(d *rollup.Day, _ *store.DamagedError) error {
+		err := s.SiteDays(t.Context(), site, "", "", "", rollup.AllFields, func(d *rollup.Day, _ *store.DamagedError) error {
 			n++
 			wantEqual(t, "events", d.Events, uint64(n))
 			if n == 2 {
@@ -142,7 +144,7 @@ func (b Backend) testDamage(t *testing.T) {
 			reported := wantDamaged(t, err)
 
 			var seen []string
-			check(t, s.SiteDays(t.Context(), site, "", "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
+			check(t, s.SiteDays(t.Context(), site, "", "", "", rollup.AllFields, func(d *rollup.Day, damaged *store.DamagedError) error {
 				if damaged != nil {
 					wantEqual(t, "damaged", damaged.Key, day)
 					wantEqual(t, "rev in SiteDays", damaged.Rev, reported.Rev)
@@ -212,11 +214,63 @@ func wantDamaged(t *testing.T, err error) *store.DamagedError {
 	return damaged
 }
 
+// testFields proves that a rollup which is read in part has the fields that were
+// asked for, and cannot be stored.
+func testFields(t *testing.T, s store.Store) {
+	want := newDay(day, stream, 100)
+	swap(t, s, want)
+	month := newMonth(store.DayKey{Site: site, Date: date[:len("2006-01")]}, store.Head{Date: date, Rev: want.Rev})
+	month.Merge(want)
+	check(t, s.PutMonth(t.Context(), month))
+	for _, fields := range []rollup.Fields{0, rollup.TableField(rollup.Path), rollup.HourUsersField, rollup.VisitsField, rollup.PagesField | rollup.TableField(rollup.OS)} {
+		read := func(what string, got, want *rollup.Day) {
+			if got.Events != want.Events || got.Rev == 0 || got.Users.Estimate() != want.Users.Estimate() {
+				t.Errorf("%s read with the fields %#x has %d events of %d users, want %d of %d", what, fields,
+					got.Events, got.Users.Estimate(), want.Events, want.Users.Estimate())
+			}
+			if err := got.Whole(); err == nil {
+				t.Errorf("%s read with the fields %#x passes for a whole one", what, fields)
+			}
+			for dim := range rollup.NumDimensions {
+				rows := 0
+				if fields&rollup.TableField(dim) != 0 {
+					rows = want.Tables[dim].Len()
+				}
+				wantEqual(t, fmt.Sprintf("%s read with the fields %#x: rows of %s", what, fields, dim), got.Tables[dim].Len(), rows)
+			}
+			visits, pages := want.Visits.Stats().Visits, want.Visits.Stats().Entry.Len()
+			if fields&(rollup.VisitsField|rollup.PagesField) == 0 {
+				visits = 0
+			}
+			if fields&rollup.PagesField == 0 {
+				pages = 0
+			}
+			wantEqual(t, fmt.Sprintf("%s read with the fields %#x: visits", what, fields), got.Visits.Stats().Visits, visits)
+			wantEqual(t, fmt.Sprintf("%s read with the fields %#x: entry pages", what, fields), got.Visits.Stats().Entry.Len(), pages)
+		}
+		check(t, s.SiteDays(t.Context(), site, "", date, date, fields, func(got *rollup.Day, damaged *store.DamagedError) error {
+			if damaged != nil {
+				return damaged
+			}
+			read("day", got, want)
+			err := s.SwapDay(t.Context(), got)
+			if err == nil || errors.Is(err, store.ErrConflict) {
+				t.Errorf("storing what was read in part gives %v", err)
+			}
+			return nil
+		}))
+		got, err := s.Month(t.Context(), store.KeyOf(month), fields)
+		check(t, err)
+		got.Rev = 1 // a month has none
+		read("month", got, month)
+	}
+}
+
 // siteDates lists the dates that SiteDays gives.
 func siteDates(t tb, s store.Store, site, zone, from, to string) []string {
 	t.Helper()
 	var dates []string
-	check(t, s.SiteDays(t.Context(), site, zone, from, to, func(d *rollup.Day, damaged *store.DamagedError) error {
+	check(t, s.SiteDays(t.Context(), site, zone, from, to, rollup.AllFields, func(d *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			return damaged
 		}

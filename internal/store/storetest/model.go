@@ -269,7 +269,7 @@ func (m *model) compare(r *rapid.T) {
 	if want := m.months[month]; want != nil {
 		wantMonth(r, m.s, month, want)
 	} else {
-		_, err := m.s.Month(r.Context(), month)
+		_, err := m.s.Month(r.Context(), month, rollup.AllFields)
 		wantErr(r, err, store.ErrNotFound)
 	}
 

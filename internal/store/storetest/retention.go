@@ -113,7 +113,7 @@ func wantStocks(t tb, s store.Store, stocks map[string]*stock) {
 			slices.Sort(got.events[d])
 		}
 		for _, zone := range stockZones {
-			check(t, s.SiteDays(t.Context(), name, zone, "", "", func(d *rollup.Day, damaged *store.DamagedError) error {
+			check(t, s.SiteDays(t.Context(), name, zone, "", "", rollup.AllFields, func(d *rollup.Day, damaged *store.DamagedError) error {
 				if damaged != nil {
 					return damaged
 				}
@@ -122,7 +122,7 @@ func wantStocks(t tb, s store.Store, stocks map[string]*stock) {
 			}))
 			for _, d := range stockDates {
 				key := store.DayKey{Site: name, Zone: zone, Date: d[:len("2026-01")]}
-				if _, err := s.Month(t.Context(), key); err == nil {
+				if _, err := s.Month(t.Context(), key, rollup.AllFields); err == nil {
 					got.months[inZone(zone, key.Date)] = true
 				} else {
 					wantErr(t, err, store.ErrNotFound)

@@ -244,10 +244,10 @@ func (b Backend) testCancel(t *testing.T) {
 	}
 	for name, call := range map[string]func() error{
 		"Day":           func() error { _, err := s.Day(done, day); return err },
-		"SiteDays":      func() error { return s.SiteDays(done, site, "", "", "", noDay) },
+		"SiteDays":      func() error { return s.SiteDays(done, site, "", "", "", rollup.AllFields, noDay) },
 		"DayHeads":      func() error { _, err := s.DayHeads(done, site, "", "", ""); return err },
 		"SwapDay":       func() error { return s.SwapDay(done, changed) },
-		"Month":         func() error { _, err := s.Month(done, month); return err },
+		"Month":         func() error { _, err := s.Month(done, month, rollup.AllFields); return err },
 		"PutMonth":      func() error { return s.PutMonth(done, newDay(month, stream, 9)) },
 		"DropRollups":   func() error { return s.DropRollups(done, site, "") },
 		"ScanDay":       func() error { return s.ScanDay(done, site, []string{date}, nil, nil, noEvent) },
@@ -298,7 +298,7 @@ func (b Backend) testCancel(t *testing.T) {
 			return s.ScanDay(ctx, site, []string{date}, nil, nil, func(*store.Event) error { fn(); return nil })
 		},
 		"DuringSiteDays": func(ctx context.Context, fn func()) error {
-			return s.SiteDays(ctx, site, "", "", "", func(*rollup.Day, *store.DamagedError) error { fn(); return nil })
+			return s.SiteDays(ctx, site, "", "", "", rollup.AllFields, func(*rollup.Day, *store.DamagedError) error { fn(); return nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -184,7 +184,7 @@ func newMonth(key store.DayKey, days ...store.Head) *rollup.Day {
 // testMonths proves Month and PutMonth.
 func (b Backend) testMonths(t *testing.T) {
 	s, reopen := b.openTwice(t)
-	_, err := s.Month(t.Context(), month)
+	_, err := s.Month(t.Context(), month, rollup.AllFields)
 	wantErr(t, err, store.ErrNotFound)
 
 	months := map[store.DayKey]*rollup.Day{}
@@ -221,7 +221,7 @@ func (b Backend) testMonths(t *testing.T) {
 		_, err := s.Day(t.Context(), month)
 		wantErr(t, err, store.ErrNotFound)
 		swap(t, s, newDay(day, stream, 3))
-		_, err = s.Month(t.Context(), day)
+		_, err = s.Month(t.Context(), day, rollup.AllFields)
 		wantErr(t, err, store.ErrNotFound)
 		wantAll(t)
 	})
@@ -229,7 +229,7 @@ func (b Backend) testMonths(t *testing.T) {
 
 func wantMonth(t tb, s store.Store, key store.DayKey, want *rollup.Day) {
 	t.Helper()
-	got, err := s.Month(t.Context(), key)
+	got, err := s.Month(t.Context(), key, rollup.AllFields)
 	check(t, err)
 	got.Rev = want.Rev // which says nothing
 	wantDay(t, got, want)
