@@ -277,7 +277,7 @@ func TestVisitsWithLongPages(t *testing.T) {
 	}
 	d := foldAll(events...)
 	d.Compact(rollup.DefaultLimits)
-	if got := len(visitBytes(t, d)); got > 128<<10 || got < 32<<10 {
+	if got := len(visitBytes(t, d)); got > 256<<10 || got < 64<<10 {
 		t.Fatalf("visits take %d bytes", got)
 	}
 	s := d.Visits.Stats()

@@ -144,8 +144,8 @@ func TestRolesHaveTheirMetrics(t *testing.T) {
 			[]string{"daybook_store_up", "daybook_worker_events_total", "daybook_report_raw_scans_running", "daybook_reconcile_days_total"}},
 		"worker": {workerApp.WorkerAddr(), []string{"daybook_worker_events_total", "daybook_worker_oldest_unfolded_seconds", "daybook_queue_up", "daybook_store_up", "daybook_reconcile_days_total"},
 			[]string{"daybook_ingest_events_accepted_total", "daybook_report_raw_scans_running"}},
-		"report": {reportApp.ReportAddr(), []string{"daybook_report_raw_scans_running", "daybook_store_up", "daybook_reconcile_days_total"},
-			[]string{"daybook_queue_up", "daybook_worker_events_total", "daybook_ingest_events_accepted_total"}},
+		"report": {reportApp.ReportAddr(), []string{"daybook_report_raw_scans_running", "daybook_store_up", "daybook_queue_up", "daybook_reconcile_days_total"},
+			[]string{"daybook_worker_events_total", "daybook_ingest_events_accepted_total"}},
 	} {
 		getMetrics(t, test.addr)
 		metrics, text := getMetrics(t, test.addr)

@@ -415,7 +415,7 @@ func TestRollupsAreReadOnce(t *testing.T) {
 			}
 		}
 		all.Wait()
-		if n := int64(st.reads.Load()); n != group.reads {
+		if n := st.reads.Load(); n != group.reads {
 			t.Errorf("with %v the month was read %d times, want %d", group.paths, n, group.reads)
 		}
 	}

@@ -230,9 +230,11 @@ func (s actorStore) SiteDays(context.Context, string, string, string, string, ro
 func (s actorStore) DayHeads(context.Context, string, string, string, string) ([]store.Head, error) {
 	panic("not used")
 }
-func (s actorStore) Month(context.Context, store.DayKey, rollup.Fields) (*rollup.Day, error) { panic("not used") }
-func (s actorStore) PutMonth(context.Context, *rollup.Day) error              { panic("not used") }
-func (s actorStore) Sites(context.Context, string, int) ([]string, error)     { panic("not used") }
+func (s actorStore) Month(context.Context, store.DayKey, rollup.Fields) (*rollup.Day, error) {
+	panic("not used")
+}
+func (s actorStore) PutMonth(context.Context, *rollup.Day) error          { panic("not used") }
+func (s actorStore) Sites(context.Context, string, int) ([]string, error) { panic("not used") }
 func (s actorStore) SiteRecordsAfter(context.Context, string, int) ([]store.SiteRecord, error) {
 	panic("not used")
 }
