@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/admin"
@@ -93,6 +94,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 			Limits:    cfg.Worker.Limits(),
 			Pace:      cfg.Worker.Pace,
 			LeaseTime: cfg.Worker.LeaseTime,
+			Parallel:  a.parallelSteps(),
 			Stepped:   a.metrics.Stepped(),
 		}, log)
 		a.metrics.Worker(w.Stats)
@@ -162,6 +164,16 @@ func (a *App) router(role string) *web.Router {
 	rt := web.NewObservedRouter(a.log, a.metrics.Requests(role))
 	a.metrics.Register(rt)
 	return rt
+}
+
+// parallelSteps is the most steps of a worker at once. On the embedded store
+// they are work for the processors, of which half are left to the other roles.
+// On MongoDB they wait for the network most of the time.
+func (a *App) parallelSteps() int {
+	if a.cfg.Store.MongoDB != "" {
+		return 0
+	}
+	return max(1, runtime.GOMAXPROCS(0)/2)
 }
 
 // limits are the bounds of the rollups that this process writes. Without a

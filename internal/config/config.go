@@ -89,7 +89,7 @@ func (i Ingest) Validate() error {
 // Worker are the settings of the worker role.
 type Worker struct {
 	TableKeys int           `default:"2000" placeholder:"N" help:"Keys (paths, referrers, ...) that a rollup counts exactly per dimension; the rest is within bounds (100 to 10000)."`
-	Pace      time.Duration `default:"200ms" help:"Least time between two writes of a stream's rollups unless it is behind (10ms to 10s)."`
+	Pace      time.Duration `default:"200ms" help:"Least time between two writes of a stream's rollups unless it is behind (10ms to 10s). Where writing takes long it becomes longer by itself, up to 2s."`
 	LeaseTime time.Duration `default:"5s" help:"Time without a sign of life after which a worker's streams go to the others (3s to 60s)."`
 
 	CheckSchedule   string `default:"*/5 * * * *" placeholder:"CRON" help:"When the totals of recent days are compared with their raw events, in the five fields of cron, in UTC; off is never."`

@@ -31,6 +31,8 @@ type stream struct {
 	trimmed   rollup.EntryID
 	trimmedAt time.Time
 	days      *dayCache
+	// took is how long the last step took; 0 if there was nothing to do.
+	took time.Duration
 	// most is how many entries the next step takes at most. It is halved when
 	// a step fails and doubled when one is done: where something breaks every
 	// second, steps become short enough to be done in between, and do not

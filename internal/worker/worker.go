@@ -44,8 +44,12 @@ type Options struct {
 	BatchEntries, BatchBytes int
 	// Pace is the least time from one step of a stream to the next unless the
 	// stream is behind: 200 ms by default. It spares writing a rollup again
-	// for each event, and is the most that it adds to the lag.
+	// for each event, and adds to the lag. Where steps take long it becomes
+	// longer by itself, up to two seconds.
 	Pace time.Duration
+	// Parallel is the most steps at once; by default each stream may have one.
+	// It bounds the memory and the processors that steps take.
+	Parallel int
 	// CacheBytes is about how much memory each stream's rollups may take: 16
 	// MiB by default.
 	CacheBytes int
@@ -123,6 +127,8 @@ type Worker struct {
 	opts  Options
 	log   *slog.Logger
 	stats counters
+	// slots holds a value for each step under way; nil is no bound.
+	slots chan struct{}
 
 	// stopping ends the loops between two steps; working ends calls under way
 	// and so breaks steps off.
@@ -135,6 +141,9 @@ type Worker struct {
 // New makes a worker.
 func New(q Queue, st Store, opts Options, log *slog.Logger) *Worker {
 	w := &Worker{queue: q, store: st, opts: opts.withDefaults(), log: log, done: make(chan struct{})}
+	if w.opts.Parallel > 0 {
+		w.slots = make(chan struct{}, w.opts.Parallel)
+	}
 	w.working, w.abort = context.WithCancel(context.Background())
 	w.stopping, w.stop = context.WithCancel(w.working)
 	return w
@@ -343,10 +352,22 @@ func (w *Worker) run(ctx context.Context, name string) {
 		default:
 			retry = minRetry
 			if !behind {
-				sleep(ctx, time.Until(begun.Add(w.opts.Pace)))
+				sleep(ctx, time.Until(begun.Add(w.pace(s.took))))
 			}
 		}
 	}
+}
+
+// pace is the time from the beginning of a step that took so long to the next
+// one. A step writes each of its rollups as a whole, however few events it has
+// for it: the longer that takes, the more events are worth waiting for, so that
+// a stream which is not behind spends no more than a share of its time writing.
+func (w *Worker) pace(took time.Duration) time.Duration {
+	const (
+		share   = 10
+		longest = 2 * time.Second
+	)
+	return max(w.opts.Pace, min(share*took, longest))
 }
 
 // stream makes the state for work on a stream from its stored checkpoint on.
@@ -388,25 +409,42 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read queue: %w", err)
 	}
-	begun := time.Now()
+	s.took = 0
 	if len(entries) == 0 {
 		err = s.idle(w.working, asked)
-	} else if err = s.step(w.working, entries); err != nil {
+	} else if err = w.step(s, entries); err != nil {
 		s.most = max(1, len(entries)/2)
 	}
 	if err != nil {
 		return false, err
 	}
 	if len(entries) > 0 && w.opts.Stepped != nil {
-		w.opts.Stepped(entries, time.Since(begun))
+		w.opts.Stepped(entries, s.took)
 	}
 	size := 0
 	for _, entry := range entries {
 		size += len(entry.Lines)
 	}
-	behind = len(entries) == s.most || size >= w.opts.BatchBytes
+	// A read ends before the entry that would be too much, so that one which
+	// is more than half full mostly has more behind it.
+	behind = len(entries) == s.most || size > w.opts.BatchBytes/2
 	s.most = min(2*s.most, w.opts.BatchEntries)
 	return behind, s.trim(w.working, time.Now())
+}
+
+// step takes entries through a step, when there is a slot for it.
+func (w *Worker) step(s *stream, entries []queue.Entry) error {
+	if w.slots != nil {
+		select {
+		case w.slots <- struct{}{}:
+			defer func() { <-w.slots }()
+		case <-w.working.Done():
+			return w.working.Err()
+		}
+	}
+	begun := time.Now()
+	defer func() { s.took = time.Since(begun) }()
+	return s.step(w.working, entries)
 }
 
 // sleep waits for d or until ctx ends.
