@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
@@ -100,10 +101,11 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 	}
 	// The zones are read after the checkpoints: what is at or below those was
 	// dated in one of them.
-	zones, err := zonesOf(ctx, st, key.Site)
+	settings, err := site.NewDirectory(st, 0).Get(ctx, key.Site)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", key, err)
 	}
+	zones := settings.All()
 	if err := store.FoldDay(ctx, st, fresh, zones, target); err != nil {
 		return nil, fmt.Errorf("check %s: fold raw events: %w", key, err)
 	}
@@ -116,6 +118,10 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 
 	c := &Check{Key: key, Stored: stored, Damage: damage, True: fresh, rev: rev}
 	switch {
+	case !slices.Contains(settings.Folding(), key.Zone):
+		// The site has had this time zone. What is left there nobody reads,
+		// and what is not there must not come back.
+		c.State = OK
 	case !site.Whole(key, zones, kept):
 		c.State = Partial
 	case damage != nil:

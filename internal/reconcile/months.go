@@ -33,20 +33,64 @@ var ErrNoMonth = errors.New("the month cannot be made")
 
 // BuildMonth makes the rollup of a month from the rollups of its days and
 // stores it. The date of the key is YYYY-MM. The error wraps ErrNoMonth where
-// there is no day, or one of them is damaged, or has raw events and no rollup.
+// there is no day, or one of them is damaged, or has raw events and no rollup:
+// then there is no rollup of the month any more.
 func BuildMonth(ctx context.Context, st MonthStore, key store.DayKey) error {
-	first, err := time.Parse(monthForm, key.Date)
-	if err != nil {
-		return fmt.Errorf("month %q is not of the form YYYY-MM", key.Date)
+	// Days that were erased since they were read must not stay in the month;
+	// any other change only makes it one that is not valid.
+	const rounds = 3
+	for range rounds {
+		month, err := mergeMonth(ctx, st, key)
+		if errors.Is(err, ErrNoMonth) {
+			if putErr := putMonth(ctx, st, newDay(key)); putErr != nil {
+				return putErr
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		if err := putMonth(ctx, st, month); err != nil {
+			return err
+		}
+		days := monthDays(key)
+		heads, err := st.DayHeads(ctx, key.Site, key.Zone, days.From, days.To)
+		if err != nil {
+			return fmt.Errorf("list the rollups of %s: %w", key, err)
+		}
+		if isOf(month, heads) {
+			return nil
+		}
 	}
-	days := Range{From: first.Format(time.DateOnly), To: first.AddDate(0, 1, -1).Format(time.DateOnly)}
+	return nil
+}
+
+func putMonth(ctx context.Context, st MonthStore, month *rollup.Day) error {
+	if err := st.PutMonth(ctx, month); err != nil {
+		return fmt.Errorf("write month %s: %w", store.KeyOf(month), err)
+	}
+	return nil
+}
+
+// monthDays gives the days of a month, whose key is right.
+func monthDays(key store.DayKey) Range {
+	first, _ := time.Parse(monthForm, key.Date)
+	return Range{From: first.Format(time.DateOnly), To: first.AddDate(0, 1, -1).Format(time.DateOnly)}
+}
+
+// mergeMonth makes the rollup of a month from those of its days.
+func mergeMonth(ctx context.Context, st MonthStore, key store.DayKey) (*rollup.Day, error) {
+	if _, err := time.Parse(monthForm, key.Date); err != nil {
+		return nil, fmt.Errorf("month %q is not of the form YYYY-MM", key.Date)
+	}
+	days := monthDays(key)
 	zones, err := zonesOf(ctx, st, key.Site)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dates, err := datesOf(ctx, st, key.Site, key.Zone, zones, days)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	month := newDay(key)
 	err = st.SiteDays(ctx, key.Site, key.Zone, days.From, days.To, rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
@@ -58,21 +102,18 @@ func BuildMonth(ctx context.Context, st MonthStore, key store.DayKey) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("month %s: %w", key, err)
+		return nil, fmt.Errorf("month %s: %w", key, err)
 	}
 	if len(month.Parts) == 0 {
-		return fmt.Errorf("month %s has no days: %w", key, ErrNoMonth)
+		return nil, fmt.Errorf("month %s has no days: %w", key, ErrNoMonth)
 	}
 	for _, date := range dates {
 		if !slices.ContainsFunc(month.Parts, func(p rollup.Part) bool { return p.Date == date }) {
-			return fmt.Errorf("month %s has raw events of %s and no rollup: %w", key, date, ErrNoMonth)
+			return nil, fmt.Errorf("month %s has raw events of %s and no rollup: %w", key, date, ErrNoMonth)
 		}
 	}
 	month.Compact(rollup.MonthLimits)
-	if err := st.PutMonth(ctx, month); err != nil {
-		return fmt.Errorf("write month %s: %w", key, err)
-	}
-	return nil
+	return month, nil
 }
 
 // freshenMonths makes those of a site's months in a zone that are over, and
@@ -141,9 +182,14 @@ func validMonth(ctx context.Context, st MonthStore, key store.DayKey, days []sto
 	case err != nil:
 		return false, fmt.Errorf("load month %s: %w", key, err)
 	}
+	return isOf(month, days), nil
+}
+
+// isOf tells whether a month is made of the days as they are.
+func isOf(month *rollup.Day, days []store.Head) bool {
 	return slices.EqualFunc(month.Parts, days, func(p rollup.Part, h store.Head) bool {
 		return p.Date == h.Date && p.Rev == h.Rev
-	}), nil
+	})
 }
 
 // freshenAll makes the months of all sites that are not valid.

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -197,5 +198,32 @@ func TestNightlyMakesMonths(t *testing.T) {
 	nightly(1)
 	if err := reconciler.Stop(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// erasingStore erases a site just before a month of it is written.
+type erasingStore struct{ store.Store }
+
+func (s erasingStore) PutMonth(ctx context.Context, month *rollup.Day) error {
+	if _, _, err := s.EraseDays(ctx, month.Site, ""); err != nil {
+		return err
+	}
+	return s.Store.PutMonth(ctx, month)
+}
+
+// A month of days that are erased while it is made does not stay.
+func TestMonthOfErasedDays(t *testing.T) {
+	w := newWorld(t)
+	key := store.DayKey{Site: "a", Date: "2026-01"}
+	day := rollup.NewDay("a", "2026-01-05")
+	day.Events = 1
+	if err := w.store.SwapDay(t.Context(), day); err != nil {
+		t.Fatal(err)
+	}
+	if err := BuildMonth(t.Context(), erasingStore{w.store}, key); !errors.Is(err, ErrNoMonth) {
+		t.Errorf("making the month gives %v", err)
+	}
+	if _, err := w.store.Month(t.Context(), key, rollup.AllFields); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("looking for the month gives %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,8 @@ const batchPath = "/stats/query"
 const (
 	maxBatch      = 20
 	maxBatchBytes = 64 << 10
+	// maxBatchAnswer is the most bytes of all answers together.
+	maxBatchAnswer = 16 << 20
 )
 
 // Batch is the answer of POST /stats/query.
@@ -46,15 +49,25 @@ func (r *Report) batch(w http.ResponseWriter, req *http.Request) error {
 	if err != nil {
 		return err
 	}
-	answers := Batch{Answers: make([]BatchAnswer, len(questions))}
+	// All together take no longer than one would, so that what is answered by
+	// then can still be sent.
+	ctx, cancel := context.WithTimeout(req.Context(), requestTime)
+	defer cancel()
+	answers, size := Batch{Answers: make([]BatchAnswer, len(questions))}, 0
 	for i, q := range questions {
-		get, err := http.NewRequestWithContext(req.Context(), http.MethodGet, q.endpoint.path+"?"+q.values.Encode(), nil)
+		get, err := http.NewRequestWithContext(ctx, http.MethodGet, q.endpoint.path+"?"+q.values.Encode(), nil)
 		if err != nil {
 			return err
 		}
 		rec := &recorder{header: http.Header{}, status: http.StatusOK}
 		if err := r.handler(q.endpoint)(rec, get); err != nil {
 			web.WriteError(rec, get, r.log, err)
+		}
+		if size += rec.body.Len(); size > maxBatchAnswer {
+			size -= rec.body.Len()
+			rec = &recorder{header: http.Header{}}
+			web.WriteError(rec, get, r.log, &web.Error{Status: http.StatusUnprocessableEntity,
+				Message: fmt.Sprintf("the answers are longer than %d MiB together: ask this one alone, or for fewer rows", maxBatchAnswer>>20)})
 		}
 		answers.Answers[i] = BatchAnswer{Status: rec.status, Body: rec.body.Bytes()}
 	}

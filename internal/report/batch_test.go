@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/daybook-analytics/daybook/internal/report"
+	"github.com/daybook-analytics/daybook/rollup"
 )
 
 func post(t *testing.T, h http.Handler, body string) *httptest.ResponseRecorder {
@@ -125,5 +126,44 @@ func TestAllSites(t *testing.T) {
 	fetch(t, h, "/stats/sites", url.Values{"page": {"1000000"}}, &none)
 	if len(none.Sites) != 0 || none.More {
 		t.Errorf("page 1000000 has %+v", none)
+	}
+}
+
+// Answers that are too long together are given as far as there is room.
+func TestAnswersThatAreTooLong(t *testing.T) {
+	st := newStore(t)
+	day := rollup.NewDay("a", "2026-11-01")
+	events := make([]rollup.Event, 1000)
+	for i := range events {
+		e := &events[i]
+		e.Position.Entry.Ms = uint64(i + 1)
+		e.Values = rollup.Values{rollup.EventType: rollup.PageView, rollup.Path: fmt.Sprint(strings.Repeat("<", 390), i)}
+	}
+	day.Fold("1:0", events)
+	st.swap(t, day)
+	h := serve(st, report.Options{}, quiet)
+	var all []string
+	for i := range 20 {
+		all = append(all, fmt.Sprintf(`{"endpoint":"stats","site_id":"a","limit":%d}`, 1000-i))
+	}
+	w := post(t, h, `{"queries":[`+strings.Join(all, ",")+`]}`)
+	if size := w.Body.Len(); w.Code != http.StatusOK || size > 17<<20 || size < 10<<20 {
+		t.Fatalf("the answer is %d of %d bytes", w.Code, size)
+	}
+	var batch report.Batch
+	if err := json.Unmarshal(w.Body.Bytes(), &batch); err != nil {
+		t.Fatal(err)
+	}
+	given := 0
+	for i, answer := range batch.Answers {
+		switch {
+		case answer.Status == http.StatusOK && i == given:
+			given++
+		case answer.Status != http.StatusUnprocessableEntity || !strings.Contains(string(answer.Body), "longer than 16 MiB together"):
+			t.Errorf("answer %d is %d %.100s", i, answer.Status, answer.Body)
+		}
+	}
+	if given == 0 || given == len(batch.Answers) {
+		t.Errorf("%d of %d questions are answered", given, len(batch.Answers))
 	}
 }

@@ -23,6 +23,9 @@ const (
 const (
 	maxFilters     = 10
 	maxFilterValue = event.MaxPath // bytes; no value of an event is longer
+	// maxPattern bounds the bytes of a pattern, since matching one takes time
+	// for each of them.
+	maxPattern = 256
 )
 
 // parseFilter reads one filter, as "path==/pricing", "country!=DE" or
@@ -53,6 +56,8 @@ func parseFilter(s string) (filter, error) {
 		return filter{}, badFilter(s, "begins with no dimension")
 	case len(f.value) > maxFilterValue:
 		return filter{}, badFilter(s, fmt.Sprintf("has a value of %d bytes, and no event has more than %d", len(f.value), maxFilterValue))
+	case f.op == opLike && len(f.value) > maxPattern:
+		return filter{}, badFilter(s, fmt.Sprintf("has a pattern of %d bytes, and %d is the most", len(f.value), maxPattern))
 	case !utf8.ValidString(f.value):
 		return filter{}, badFilter(s, "has a value that is not UTF-8")
 	}

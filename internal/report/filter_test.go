@@ -44,6 +44,7 @@ func TestParseFilter(t *testing.T) {
 		"==/pricing":     "begins with no dimension",
 		"user_id==7":     "begins with no dimension",
 		"path==\xff":     "has a value that is not UTF-8",
+		"path~" + strings.Repeat("x", maxPattern+1):      "has a pattern of 257 bytes, and 256 is the most",
 		"path==" + strings.Repeat("x", maxFilterValue+1): "has a value of 2049 bytes, and no event has more than 2048",
 	} {
 		_, err := parseFilter(s)

@@ -31,6 +31,10 @@ const (
 	jobLost = time.Minute
 	// jobKept is how long an answer can be fetched.
 	jobKept = 24 * time.Hour
+	// maxKeptJobs is the most answers that one process keeps.
+	maxKeptJobs = 100
+	// jobTime is the most that a job takes.
+	jobTime = time.Hour
 	// jobEnd is how long the last write of a record may take.
 	jobEnd = 10 * time.Second
 	// maxAnswer is the longest answer that is kept; the rest of a record is
@@ -107,13 +111,16 @@ type jobs struct {
 	// held are the jobs that wait or run, by their questions. Protected by mu,
 	// which is held while records are written.
 	held map[string]*job
+	// kept are the IDs of the jobs that were made here, oldest first. Protected
+	// by mu.
+	kept []string
 	// running tells that there is somebody to do jobs. Protected by mu.
 	running bool
 }
 
 func newJobs(r *Report, log *slog.Logger) *jobs {
 	opts := r.opts
-	opts.RawScans, opts.RawScanEvents, opts.RawScanTime = 1, math.MaxInt, jobKept
+	opts.RawScans, opts.RawScanEvents, opts.RawScanTime = 1, math.MaxInt, jobTime
 	unbounded := *r
 	unbounded.scans = newScans(r.store, opts, log)
 	j := &jobs{
@@ -149,8 +156,22 @@ func (j *jobs) Stop(ctx context.Context) error {
 	j.mu.Unlock()
 	defer j.abort()
 	defer context.AfterFunc(ctx, j.abort)()
-	j.loops.Wait()
-	return nil
+	ended := make(chan struct{})
+	go func() { j.loops.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	// They end as soon as they notice.
+	soon := time.NewTimer(time.Second)
+	defer soon.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-soon.C:
+		return fmt.Errorf("a question with async=true does not end: %w", ctx.Err())
+	}
 }
 
 // submit makes a job of a question, or finds the one that there is of it, and
@@ -174,6 +195,13 @@ func (j *jobs) submit(ctx context.Context, q *query, question string) (id string
 	one.record.Spec.Site = q.site
 	if err := j.save(ctx, one); err != nil {
 		return "", err
+	}
+	if j.kept = append(j.kept, one.record.ID); len(j.kept) > maxKeptJobs {
+		// One that stays is dropped when it is old.
+		if err := j.store.DropJob(ctx, j.kept[0]); err != nil {
+			j.log.Warn("an old answer was not removed", "job", j.kept[0], "error", err)
+		}
+		j.kept = j.kept[1:]
 	}
 	one.ctx, one.cancel = context.WithCancel(j.working)
 	j.held[question] = one

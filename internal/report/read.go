@@ -145,8 +145,13 @@ func (rd *reading) add(day *rollup.Day) {
 		return
 	}
 	rd.total.Merge(day)
+	rd.compact(2 * sumKeys)
+}
+
+// compact brings the sum within its limits if a table has more keys than most.
+func (rd *reading) compact(most int) {
 	for dim := range rd.total.Tables {
-		if rd.total.Tables[dim].Len() > 2*sumKeys {
+		if rd.total.Tables[dim].Len() > most {
 			rd.total.Compact(rollup.Limits{Keys: sumKeys, Bytes: sumBytes})
 			return
 		}
@@ -155,6 +160,7 @@ func (rd *reading) add(day *rollup.Day) {
 
 // period makes the period of a span, of which the heads are known.
 func (rd *reading) period(s span, heads []store.Head) *period {
+	rd.compact(sumKeys)
 	p := &period{span: s, days: rd.days, total: rd.total, lasting: rd.raws == 0 && !rd.changed}
 	slices.SortFunc(p.days, func(a, b *rollup.Day) int { return cmp.Compare(a.Date, b.Date) })
 	switch {

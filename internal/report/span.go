@@ -103,7 +103,9 @@ func yearEarlier(t time.Time) time.Time {
 
 // days counts the days of a span that is not open.
 func (s span) days() int {
-	return int(civil(s.to).Sub(civil(s.from))/(24*time.Hour)) + 1
+	// A time.Duration holds no more than 292 years.
+	const day = 24 * 60 * 60
+	return int((civil(s.to).Unix()-civil(s.from).Unix())/day) + 1
 }
 
 // contains tells whether a date lies in the span.

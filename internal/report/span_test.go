@@ -66,6 +66,7 @@ func TestCompared(t *testing.T) {
 		{"2025-02-01", "2025-02-28", "year", "2024-02-01", "2024-02-28"},
 		{"0000-01-02", "0000-01-02", "previous", "0000-01-01", "0000-01-01"},
 		{"9999-12-31", "9999-12-31", "previous", "9999-12-30", "9999-12-30"},
+		{"1600-01-01", "1999-12-31", "previous", "1200-01-01", "1599-12-31"},
 	} {
 		s := span{from: c.from, to: c.to, zone: "Europe/Berlin", zones: []string{"Europe/Berlin"}, date: c.from == c.to}
 		got, err := s.compared(c.word)

@@ -180,7 +180,7 @@ func hourBuckets(p *period) []Bucket {
 		days[day.Date] = day
 	}
 	buckets := make([]Bucket, 0, 24*p.span.days())
-	for date := civil(p.span.from); dateOf(date) <= p.span.to; date = date.AddDate(0, 0, 1) {
+	for date, last := civil(p.span.from), civil(p.span.to); !date.After(last); date = date.AddDate(0, 0, 1) {
 		day, shown := days[dateOf(date)], hoursOf(p.span.zone, dateOf(date))
 		for hour := range 24 {
 			var n Counts
@@ -223,7 +223,7 @@ func hoursOf(zone, date string) [24]bool {
 func dayBuckets(p *period, interval string, total *tally) []Bucket {
 	var starts []string
 	tallies := make(map[string]*tally)
-	for date := civil(p.span.from); dateOf(date) <= p.span.to; date = date.AddDate(0, 0, 1) {
+	for date, last := civil(p.span.from), civil(p.span.to); !date.After(last); date = date.AddDate(0, 0, 1) {
 		if key := bucketOf(date, interval); tallies[key] == nil {
 			tallies[key] = new(tally)
 			starts = append(starts, dateOf(date))

@@ -155,6 +155,9 @@ func TestIntervals(t *testing.T) {
 		"from=2026-11-01&to=2026-11-02&interval=week":    "week 2",
 		"from=2020-01-01&to=2026-07-27&interval=day":     "day 2400",
 		"from=2026-01-01&to=2026-04-10&interval=hour":    "hour 2400",
+		"date=9999-12-31":                                "hour 24",
+		"from=9999-12-01&to=9999-12-31&interval=day":     "day 31",
+		"from=9999-12-01&to=9999-12-31&interval=month":   "month 1",
 	} {
 		values, err := url.ParseQuery("site_id=a&" + query)
 		if err != nil {

@@ -272,6 +272,16 @@ func (k *Keeper) recompute(ctx context.Context, r *Receipt, zones *zones) error 
 	if err := k.rebuild(ctx, r, zones); err != nil {
 		return err
 	}
+	// Rollups that are left of a time zone which the site had: nobody reads
+	// them, and nobody rebuilds them.
+	for _, zone := range zones.All() {
+		if slices.Contains(zones.Folding(), zone) {
+			continue
+		}
+		if err := k.store.DropRollups(ctx, r.Site, zone); err != nil {
+			return fmt.Errorf("remove the rollups of %s in %s: %w", r.Site, site.ZoneName(zone), err)
+		}
+	}
 	for i := range r.Days {
 		day := &r.Days[i]
 		check, err := reconcile.CheckDay(ctx, k.store, store.DayKey{Site: r.Site, Zone: zones.Zone, Date: day.Date})
@@ -301,13 +311,12 @@ func (k *Keeper) rebuild(ctx context.Context, r *Receipt, zones *zones) error {
 		}
 		for _, date := range dates {
 			key := store.DayKey{Site: r.Site, Zone: zone, Date: date}
-			_, did, err := reconcile.RebuildDay(ctx, k.store, key, opts)
+			_, _, err := reconcile.RebuildDay(ctx, k.store, key, opts)
 			if err != nil && !errors.Is(err, reconcile.ErrPartial) {
 				return err
 			}
-			if did {
-				rebuilt = append(rebuilt, key)
-			}
+			// Even if the day was right already: its month may be of before.
+			rebuilt = append(rebuilt, key)
 		}
 	}
 	_, err := reconcile.RebuildMonths(ctx, k.store, rebuilt, k.now())

@@ -48,7 +48,11 @@ func EventDays(ctx context.Context, events store.Events, site, zone string, zone
 	if len(zones) == 1 && zones[0] == zone {
 		return events.EventDates(ctx, site, from, to)
 	}
-	dates, err := events.EventDates(ctx, site, Shift(from, -farthest), Shift(to, farthest))
+	until := Shift(to, farthest)
+	if len(until) > len(time.DateOnly) {
+		until = "" // behind the last date that there is
+	}
+	dates, err := events.EventDates(ctx, site, Shift(from, -farthest), until)
 	if err != nil {
 		return nil, err
 	}

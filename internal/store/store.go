@@ -147,7 +147,8 @@ type Days interface {
 	Month(ctx context.Context, key DayKey, fields rollup.Fields) (*rollup.Day, error)
 	// PutMonth writes the rollup of a month, in place of the stored one if
 	// there is one. The last writer wins, whatever Rev says: what it wrote is
-	// either valid or will be found not to be.
+	// either valid or will be found not to be. A month without Parts is removed
+	// instead.
 	PutMonth(ctx context.Context, month *rollup.Day) error
 
 	// DropRollups removes all days and months of a site in one zone. A writer

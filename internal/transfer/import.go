@@ -131,6 +131,10 @@ func (i *Imported) write(ctx context.Context, st Target, day *rollup.Day) error 
 		i.refuse(key, fmt.Sprintf("it is a day in %s, and the site is in %s: `daybook sites set` changes that", site.ZoneName(day.Zone), site.ZoneName(settings.Zone)))
 		return nil
 	}
+	if settings.Next != nil {
+		i.refuse(key, fmt.Sprintf("the site is being changed to %s: import it when that is done", site.ZoneName(*settings.Next)))
+		return nil
+	}
 	location, err := event.Location(settings.Zone)
 	if err != nil {
 		return err

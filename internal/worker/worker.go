@@ -412,7 +412,7 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 	s.took = 0
 	if len(entries) == 0 {
 		err = s.idle(w.working, asked)
-	} else if err = w.step(s, entries); err != nil {
+	} else if err = w.step(ctx, s, entries); err != nil {
 		s.most = max(1, len(entries)/2)
 	}
 	if err != nil {
@@ -432,14 +432,15 @@ func (w *Worker) once(ctx context.Context, s *stream) (behind bool, err error) {
 	return behind, s.trim(w.working, time.Now())
 }
 
-// step takes entries through a step, when there is a slot for it.
-func (w *Worker) step(s *stream, entries []queue.Entry) error {
+// step takes entries through a step, when there is a slot for it; after ctx has
+// ended it does not begin.
+func (w *Worker) step(ctx context.Context, s *stream, entries []queue.Entry) error {
 	if w.slots != nil {
 		select {
 		case w.slots <- struct{}{}:
 			defer func() { <-w.slots }()
-		case <-w.working.Done():
-			return w.working.Err()
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	begun := time.Now()

@@ -150,6 +150,9 @@ func readDay(key store.DayKey, raw bson.Raw, fields rollup.Fields) (*rollup.Day,
 	if doc.Site != key.Site || doc.Zone != key.Zone || doc.Date != key.Date {
 		return nil, fmt.Errorf("it says that it is of site %q, zone %q and date %q", doc.Site, doc.Zone, doc.Date)
 	}
+	if _, ok := raw.Lookup("zone").StringValueOK(); !ok {
+		return nil, errors.New("zone is missing, so that lists of rollups do not have it")
+	}
 	d := rollup.NewDay(doc.Site, doc.Date)
 	d.Only(fields)
 	d.Zone = doc.Zone
@@ -186,6 +189,9 @@ func readDay(key store.DayKey, raw bson.Raw, fields rollup.Fields) (*rollup.Day,
 		return nil, fmt.Errorf("hourly_users: there are %d hours", len(doc.HourlyUsers))
 	}
 	for h, b := range doc.HourlyUsers {
+		if !hourUsers {
+			break
+		}
 		if err := d.HourUsers[h].UnmarshalBinary(b); err != nil {
 			return nil, fmt.Errorf("hourly_users: %w", err)
 		}

@@ -35,6 +35,10 @@ func (s *Store) Month(ctx context.Context, key store.DayKey, fields rollup.Field
 // PutMonth writes the rollup of a month.
 func (s *Store) PutMonth(ctx context.Context, month *rollup.Day) error {
 	key := store.KeyOf(month)
+	if len(month.Parts) == 0 {
+		_, err := s.months.DeleteOne(ctx, byID(key.String()))
+		return explain(ctx, fmt.Sprintf("remove month %s", key), err)
+	}
 	doc, err := encodeDay(month, monthRev)
 	if err != nil {
 		return err

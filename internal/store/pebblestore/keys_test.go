@@ -132,6 +132,7 @@ func TestStoredForm(t *testing.T) {
 	day := newDay(store.DayKey{Site: "a", Date: "2026-11-24"})
 	zoned := newDay(store.DayKey{Site: "a", Zone: "Asia/Tokyo", Date: "2026-11-24"})
 	month := newDay(store.DayKey{Site: "a", Zone: "Asia/Tokyo", Date: "2026-11"})
+	month.Parts = []rollup.Part{{Date: "2026-11-24", Rev: 1}}
 	counted := rollup.Event{Position: e.Position}
 	counted.Values[rollup.EventType] = rollup.PageView
 	zoned.Fold("1:0", []rollup.Event{counted})

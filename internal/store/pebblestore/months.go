@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -41,5 +42,18 @@ func (s *Store) PutMonth(ctx context.Context, month *rollup.Day) error {
 	if err != nil {
 		return err
 	}
-	return s.set(dayKey(keyMonth, store.KeyOf(month)), value, pebble.Sync)
+	// What is erased meanwhile must not come back.
+	if err := s.sites.take(ctx, month.Site); err != nil {
+		return err
+	}
+	defer s.sites.give(month.Site)
+	key := dayKey(keyMonth, store.KeyOf(month))
+	if len(month.Parts) > 0 {
+		return s.set(key, value, pebble.Sync)
+	}
+	batch := s.db.NewBatch()
+	if err := batch.Delete(key, nil); err != nil {
+		return errors.Join(err, batch.Close())
+	}
+	return s.write(batch, pebble.Sync)
 }

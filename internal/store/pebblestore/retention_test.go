@@ -158,7 +158,11 @@ func TestRecordsAreDurable(t *testing.T) {
 		{"SwapJob", func() error { return s.SwapJob(t.Context(), &store.Job{ID: "job", Body: []byte("!")}) }, "2026-11-24 [{job 1 [33]}]"},
 		{"DropJob", func() error { return s.DropJob(t.Context(), "job") }, "2026-11-24 []"},
 		{"SwapSiteRecord", func() error { return s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a"}) }, "2026-11-24 [] record of rev 1"},
-		{"PutMonth", func() error { return s.PutMonth(t.Context(), newDay(month)) }, "2026-11-24 [] record of rev 1, month"},
+		{"PutMonth", func() error {
+			m := newDay(month)
+			m.Parts = []rollup.Part{{Date: "2026-11-24", Rev: 1}}
+			return s.PutMonth(t.Context(), m)
+		}, "2026-11-24 [] record of rev 1, month"},
 		{"DropSiteRecord", func() error { return s.DropSiteRecord(t.Context(), store.SiteRecord{Site: "a", Rev: 1}) }, "2026-11-24 [], month"},
 		{"DropRollups", func() error { return s.DropRollups(t.Context(), "a", month.Zone) }, "2026-11-24 []"},
 	} {

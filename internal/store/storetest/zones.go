@@ -211,8 +211,14 @@ func (b Backend) testMonths(t *testing.T) {
 		months[month] = newMonth(month, store.Head{Date: date, Rev: 77})
 		check(t, s.PutMonth(t.Context(), months[month]))
 		wantAll(t)
-		months[month].Parts = nil
-		check(t, s.PutMonth(t.Context(), months[month]))
+	})
+	t.Run("Removed", func(t *testing.T) {
+		for range 2 { // one that is not there, too
+			check(t, s.PutMonth(t.Context(), newMonth(month)))
+			_, err := s.Month(t.Context(), month, rollup.AllFields)
+			wantErr(t, err, store.ErrNotFound)
+		}
+		delete(months, month)
 		wantAll(t)
 	})
 	t.Run("IsNoDay", func(t *testing.T) {
