@@ -46,6 +46,7 @@ func TestCommands(t *testing.T) {
 	key := store.DayKey{Site: "a", Date: "2026-11-24"}
 	job := &store.Job{ID: "job"}
 	month := rollup.NewDay("a", "2026-11")
+	month.Parts = []rollup.Part{{Date: "2026-11-24", Rev: 1}}
 	record := &store.SiteRecord{Site: "a"}
 	step := s.Begin()
 	defer step.Discard()
