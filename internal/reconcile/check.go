@@ -60,7 +60,7 @@ type Check struct {
 // CheckDay compares a rollup with its raw events. It only reads, and is exact
 // while workers go on.
 func CheckDay(ctx context.Context, st Store, key store.DayKey) (*Check, error) {
-	fresh := newDay(key)
+	fresh := store.NewDay(key)
 	for {
 		check, err := examine(ctx, st, key, fresh)
 		if err != nil {
@@ -137,13 +137,6 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 		}
 	}
 	return c, nil
-}
-
-// newDay makes an empty rollup.
-func newDay(key store.DayKey) *rollup.Day {
-	day := rollup.NewDay(key.Site, key.Date)
-	day.Zone = key.Zone
-	return day
 }
 
 // load gives the stored rollup, or nil if it is missing or damaged, what is

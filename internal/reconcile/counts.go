@@ -62,7 +62,7 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 			return false, fmt.Errorf("check %s: %w", key, err)
 		}
 		if stored == nil {
-			stored = newDay(key)
+			stored = store.NewDay(key)
 		}
 		target = target.Join(stored.Marks)
 		if err := count.add(ctx, t.store, key, zones, target); err != nil {

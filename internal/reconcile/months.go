@@ -42,7 +42,7 @@ func BuildMonth(ctx context.Context, st MonthStore, key store.DayKey) error {
 	for range rounds {
 		month, err := mergeMonth(ctx, st, key)
 		if errors.Is(err, ErrNoMonth) {
-			if putErr := putMonth(ctx, st, newDay(key)); putErr != nil {
+			if putErr := putMonth(ctx, st, store.NewDay(key)); putErr != nil {
 				return putErr
 			}
 			return err
@@ -92,7 +92,7 @@ func mergeMonth(ctx context.Context, st MonthStore, key store.DayKey) (*rollup.D
 	if err != nil {
 		return nil, err
 	}
-	month := newDay(key)
+	month := store.NewDay(key)
 	err = st.SiteDays(ctx, key.Site, key.Zone, days.From, days.To, rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			return fmt.Errorf("%w: %w", ErrNoMonth, damaged)

@@ -35,7 +35,7 @@ func (w *world) month(key store.DayKey) (month *rollup.Day, valid bool) {
 // sum merges the days of a month.
 func (w *world) sum(key store.DayKey) *rollup.Day {
 	w.t.Helper()
-	sum := newDay(key)
+	sum := store.NewDay(key)
 	err := w.store.SiteDays(w.t.Context(), key.Site, key.Zone, key.Date+"-01", key.Date+"-31", rollup.AllFields, func(day *rollup.Day, _ *store.DamagedError) error {
 		sum.Merge(day)
 		return nil

@@ -44,7 +44,7 @@ type Options struct {
 // counts could get lost. After another error the outcome may be unknown;
 // running it again is always right.
 func RebuildDay(ctx context.Context, st Store, key store.DayKey, opts Options) (*Check, bool, error) {
-	fresh := newDay(key)
+	fresh := store.NewDay(key)
 	for {
 		check, err := examine(ctx, st, key, fresh)
 		if err != nil {

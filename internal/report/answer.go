@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -31,15 +32,7 @@ type origin struct {
 }
 
 func originOf(p *period) origin {
-	return origin{Source: p.source, Timezone: zoneName(p.span.zone)}
-}
-
-// zoneName is a time zone as answers name it.
-func zoneName(zone string) string {
-	if zone == "" {
-		return "UTC"
-	}
-	return zone
+	return origin{Source: p.source, Timezone: site.ZoneName(p.span.zone)}
 }
 
 // change tells how much more now is than before, as a share of that; nil when

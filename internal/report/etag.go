@@ -19,7 +19,8 @@ const answersVersion = 1
 // for as_of, and so it is a weak one (RFC 9110, 8.8.3).
 //
 // The heads tell the revs of all rollups that the answer is made of. Whether a
-// month stands for its days makes no other answer.
+// month stands for its days makes no other answer, but for the bounds of counts
+// that are not exact: both are right.
 func etagOf(q *query, now, before []store.Head) string {
 	h := fnv.New128a()
 	// The period as it is asked for and the dates that it stands for: the

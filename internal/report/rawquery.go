@@ -242,8 +242,7 @@ func (s *spanScan) each(ctx context.Context, day rawDay, fn func(*store.Event) e
 // days folds the events into a Day for each date, as everything is folded.
 func (s *spanScan) days(ctx context.Context, days []rawDay, want rollup.Fields, f *found) error {
 	for _, d := range days {
-		day := rollup.NewDay(s.query.site, d.date)
-		day.Zone = s.span.zone
+		day := store.NewDay(store.DayKey{Site: s.query.site, Zone: s.span.zone, Date: d.date})
 		clock, err := event.NewClock(s.span.zone, d.date)
 		if err != nil {
 			return err

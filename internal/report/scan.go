@@ -167,8 +167,7 @@ func (s *scans) day(ctx context.Context, key store.DayKey, zones []string, damag
 // count folds the raw events of a day. A day that it cannot count is handed
 // over to be repaired, so that nobody has to wait for it long.
 func (s *scans) count(ctx context.Context, key store.DayKey, zones []string, damage *store.DamagedError) (*rollup.Day, error) {
-	day := rollup.NewDay(key.Site, key.Date)
-	day.Zone = key.Zone
+	day := store.NewDay(key)
 	err := s.bound(ctx, func(ctx context.Context) error {
 		return store.FoldDay(ctx, bounded{Events: s.store, day: day, most: s.opts.RawScanEvents}, day, zones, nil)
 	})

@@ -98,6 +98,13 @@ type DayKey struct {
 // KeyOf gives the key of a rollup.
 func KeyOf(day *rollup.Day) DayKey { return DayKey{Site: day.Site, Zone: day.Zone, Date: day.Date} }
 
+// NewDay makes an empty rollup with the key, that was never stored.
+func NewDay(key DayKey) *rollup.Day {
+	day := rollup.NewDay(key.Site, key.Date)
+	day.Zone = key.Zone
+	return day
+}
+
 // String gives the key as it stands in the store: "site|date" for UTC, else
 // "site|date|zone".
 func (k DayKey) String() string {

@@ -251,8 +251,7 @@ func (s *stream) load(ctx context.Context, step store.Step, places places, keys 
 				}
 				done = store.CheckpointMarks(checkpoints)
 			}
-			day = rollup.NewDay(key.Site, key.Date)
-			day.Zone = key.Zone
+			day = store.NewDay(key)
 			if d := damaged[key]; d != nil {
 				day.Rev = d.Rev
 			}

@@ -185,15 +185,14 @@ func readDay(key store.DayKey, raw bson.Raw, fields rollup.Fields) (*rollup.Day,
 	if err := d.Users.UnmarshalBinary(doc.Users); err != nil {
 		return nil, err
 	}
-	if hourUsers && len(doc.HourlyUsers) != len(d.HourUsers) {
-		return nil, fmt.Errorf("hourly_users: there are %d hours", len(doc.HourlyUsers))
-	}
-	for h, b := range doc.HourlyUsers {
-		if !hourUsers {
-			break
+	if hourUsers {
+		if len(doc.HourlyUsers) != len(d.HourUsers) {
+			return nil, fmt.Errorf("hourly_users: there are %d hours", len(doc.HourlyUsers))
 		}
-		if err := d.HourUsers[h].UnmarshalBinary(b); err != nil {
-			return nil, fmt.Errorf("hourly_users: %w", err)
+		for h, b := range doc.HourlyUsers {
+			if err := d.HourUsers[h].UnmarshalBinary(b); err != nil {
+				return nil, fmt.Errorf("hourly_users: %w", err)
+			}
 		}
 	}
 	switch {

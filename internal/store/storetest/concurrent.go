@@ -304,7 +304,7 @@ func countOnce(ctx context.Context, s store.Store, stream string, n int, keys []
 		for _, key := range left {
 			d := loaded[key]
 			if d == nil {
-				d = emptyDay(key)
+				d = store.NewDay(key)
 			}
 			if !d.Marks.Covers(stream, at(n)) {
 				foldAt(d, stream, n)

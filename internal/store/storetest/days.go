@@ -172,7 +172,7 @@ func (b Backend) testDamage(t *testing.T) {
 			wantEqual(t, "rev in Load", damaged[day].Rev, reported.Rev)
 
 			// A writer that does not know of the damage does not write over it.
-			unaware := emptyDay(day)
+			unaware := store.NewDay(day)
 			unaware.Rev = reported.Rev + 1
 			conflicts, err := step.Swap(t.Context(), []*rollup.Day{unaware})
 			check(t, err)

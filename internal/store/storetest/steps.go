@@ -53,7 +53,7 @@ func (b Backend) testSteps(t *testing.T) {
 		for i, key := range keys {
 			d := loaded[key]
 			if d == nil {
-				d = emptyDay(key)
+				d = store.NewDay(key)
 			}
 			foldUpTo(d, stream, i+5)
 			days = append(days, d)

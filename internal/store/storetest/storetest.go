@@ -172,14 +172,8 @@ func newEvent(id string, n int) store.Event {
 
 // newDay makes a day with n events folded from one stream.
 func newDay(key store.DayKey, stream string, n int) *rollup.Day {
-	d := emptyDay(key)
+	d := store.NewDay(key)
 	foldUpTo(d, stream, n)
-	return d
-}
-
-func emptyDay(key store.DayKey) *rollup.Day {
-	d := rollup.NewDay(key.Site, key.Date)
-	d.Zone = key.Zone
 	return d
 }
 

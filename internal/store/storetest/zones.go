@@ -171,7 +171,7 @@ func (b Backend) testDropRollups(t *testing.T) {
 
 // newMonth makes a month of days with the heads given.
 func newMonth(key store.DayKey, days ...store.Head) *rollup.Day {
-	month := emptyDay(key)
+	month := store.NewDay(key)
 	month.Marks = nil
 	for _, head := range days {
 		d := newDay(store.DayKey{Site: key.Site, Zone: key.Zone, Date: head.Date}, stream, int(head.Rev%9))
@@ -322,7 +322,7 @@ func (b Backend) testFoldZones(t *testing.T) {
 					counted++
 				}
 			}
-			folded := emptyDay(store.DayKey{Site: site, Zone: zone, Date: d})
+			folded := store.NewDay(store.DayKey{Site: site, Zone: zone, Date: d})
 			check(t, store.FoldDay(t.Context(), s, folded, zones, nil))
 			wantEqual(t, fmt.Sprintf("events of the hours of %s in %q", d, zone), folded.HourEvents, want)
 		}
