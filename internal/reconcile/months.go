@@ -117,8 +117,8 @@ func mergeMonth(ctx context.Context, st MonthStore, key store.DayKey) (*rollup.D
 }
 
 // freshenMonths makes those of a site's months in a zone that are over, and
-// whose rollups are not there or not valid any more. It tells how many; a month
-// that cannot be made is left.
+// whose rollups are not there or not valid any more, and tells how many. One that
+// cannot be made is no error.
 func freshenMonths(ctx context.Context, st MonthStore, name, zone string, now time.Time) (made int, err error) {
 	current, err := currentMonth(zone, now)
 	if err != nil {
@@ -218,7 +218,7 @@ func (r *run) madeMonths(made int) {
 }
 
 // RebuildMonths makes the months of the days anew, as far as they are over, and
-// tells how many; one that cannot be made is left. It is for who has changed
+// tells how many; one that cannot be made is no error. It is for who has changed
 // these days. now is the time.
 func RebuildMonths(ctx context.Context, st MonthStore, days []store.DayKey, now time.Time) (made int, err error) {
 	months := map[store.DayKey]bool{}
