@@ -370,16 +370,3 @@ func TestDecodedEventKeepsItself(t *testing.T) {
 		t.Errorf("the event became %+v", e)
 	}
 }
-
-func BenchmarkDecode(b *testing.B) {
-	body := []byte(`{"site_id":"site-abc","event_type":"page_view","path":"/blog/post-1","user_id":"u-123456",
-		"timestamp":"2026-11-24T09:29:59.987Z","referrer":"https://example.org/","country":"DE","device":"phone"}`)
-	var d Decoder
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := d.Decode(body, now); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -98,17 +98,3 @@ func TestDate(t *testing.T) {
 		t.Error(got)
 	}
 }
-
-func BenchmarkAppendLine(b *testing.B) {
-	var d Decoder
-	e, err := d.Decode([]byte(`{"site_id":"site-abc","event_type":"page_view","path":"/blog/post-1","user_id":"u-123456"}`), now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	e.ID = "made-at-ingest"
-	var line []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		line = e.AppendLine(line[:0])
-	}
-}

@@ -73,6 +73,30 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
+// BenchmarkBatch decodes 1,000 events of a request and commits them to a queue
+// that costs nothing, without a network.
+func BenchmarkBatch(b *testing.B) {
+	const size = 1000
+	for _, of := range []struct{ name, media, body string }{
+		{"ndjson", typeNDJSON, strings.Repeat(benchBody+"\n", size)},
+		{"array", typeJSON, "[" + strings.Repeat(benchBody+",", size-1) + benchBody + "]"},
+	} {
+		b.Run(of.name, func(b *testing.B) {
+			q := newTestQueue(4)
+			q.forget = true
+			_, rt := start(b, q, Options{})
+			b.SetBytes(int64(len(of.body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if w := post(rt, "/events", of.body, "Content-Type", of.media); w.Code != 202 {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
 // BenchmarkHTTP sends events over connections of this machine: to a handler
 // that only answers, to ingest on a queue that takes 0.2 ms, and to ingest on
 // the embedded queue.

@@ -117,8 +117,9 @@ func TestNewerFormat(t *testing.T) {
 	}
 }
 
+const benchLine = "1\t0123456789abcdef0123456789abcdef\tsite-abc\tuser-0123456789\t1764000000000\tpage_view\t/pricing/enterprise\thttps://example.com\tDE\n"
+
 func BenchmarkAppend(b *testing.B) {
-	line := "1\t0123456789abcdef0123456789abcdef\tsite-abc\tuser-0123456789\t1764000000000\tpage_view\t/pricing/enterprise\thttps://example.com\tDE\n"
 	for _, events := range []int{1, 100, 1000} {
 		b.Run(fmt.Sprint(events), func(b *testing.B) {
 			q, err := Open(b.TempDir(), Options{Logger: slog.New(slog.DiscardHandler)})
@@ -126,7 +127,7 @@ func BenchmarkAppend(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer q.Close()
-			g := []queue.Group{{Stream: "1:0", Lines: []byte(strings.Repeat(line, events)), Events: events}}
+			g := []queue.Group{{Stream: "1:0", Lines: []byte(strings.Repeat(benchLine, events)), Events: events}}
 			var trimmed rollup.EntryID
 			n := 0
 			for b.Loop() {
@@ -145,4 +146,36 @@ func BenchmarkAppend(b *testing.B) {
 			b.ReportMetric(float64(events*b.N)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
+}
+
+// BenchmarkRead reads entries of 1,000 events over and over, by about 1 MiB, as
+// a worker does that has to catch up.
+func BenchmarkRead(b *testing.B) {
+	const entries, events = 500, 1000
+	q, err := Open(b.TempDir(), Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer q.Close()
+	g := []queue.Group{{Stream: "1:0", Lines: []byte(strings.Repeat(benchLine, events)), Events: events}}
+	for range entries {
+		if errs := q.Append(b.Context(), g); errs != nil {
+			b.Fatal(errs)
+		}
+	}
+	var after rollup.EntryID
+	n := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		got, err := q.Read(b.Context(), "1:0", after, entries, 1<<20, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		after = rollup.EntryID{}
+		if len(got) > 0 {
+			after = got[len(got)-1].ID
+		}
+		n += len(got) * events
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "events/s")
 }
