@@ -8,14 +8,17 @@ DOCKERFILELINT := dockerfile-utils@0.16.3
 VERSION  ?=
 # How long `make fuzz` runs each fuzz target.
 FUZZTIME ?= 10s
-# What `make test` and `make cover` test, as in `make test PKG=./rollup`.
+# What `make test`, `make cover`, `make bench-go` and `make bench-compare` take,
+# as in `make test PKG=./rollup`.
 PKG      ?= ./...
+# How often `make bench-go` and `make bench-compare` run each micro-benchmark.
+COUNT    ?= 6
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the static binary bin/daybook
@@ -67,8 +70,19 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## Run the micro-benchmarks
-	go test -run '^$$' -bench . -benchmem $(PKG)
+bench: build ## Measure everything beside its yardstick, into bin/bench.md (15 minutes)
+	scripts/install-test-tools
+	go run ./test/bench -json bin/bench.json -markdown bin/bench.md
+
+.PHONY: bench-go
+bench-go: ## Run the micro-benchmarks COUNT (6) times, into bin/bench-go.txt
+	scripts/install-test-tools
+	scripts/bench-go $(COUNT) $(PKG)
+
+.PHONY: bench-compare
+bench-compare: ## Compare them with those of a commit, as in BASE=v1.2.3 PKG=./rollup
+	scripts/install-test-tools
+	BASE=$(or $(BASE),$(error set BASE to the commit to compare with)) scripts/bench-go $(COUNT) $(PKG)
 
 .PHONY: bench-report
 bench-report: build ## Measure what a dashboard's questions cost on a year of data (ten minutes)
