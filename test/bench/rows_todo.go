@@ -10,8 +10,5 @@ import (
 func missing(context.Context, *bench) ([]result, error) { return nil, errors.New("is not there") }
 
 var (
-	rowEvent, rowEventRedis, rowBatch = missing, missing, missing
-	rowWhole, rowRollup, rowMemory    = missing, missing, missing
-	rowStats, rowRebuild              = missing, missing
-	rowGrowth, rowWorkers             = missing, missing
+	rowGrowth = missing
 )
