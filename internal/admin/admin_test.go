@@ -119,7 +119,7 @@ func lines(t *testing.T, q queue.Queue) map[string][]string {
 		entries, err := q.Read(t.Context(), name, rollup.EntryID{}, 1000, 1<<30, 0)
 		check(t, err)
 		for _, e := range entries {
-			all[name] = append(all[name], string(e.Lines))
+			all[name] = append(all[name], e.Lines)
 		}
 	}
 	return all

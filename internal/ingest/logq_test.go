@@ -67,7 +67,7 @@ func TestOnTheEmbeddedQueue(t *testing.T) {
 			}
 			after = entries[len(entries)-1].ID
 			for _, entry := range entries {
-				for _, e := range eventsOf(t, entry.Lines, entry.Events) {
+				for _, e := range eventsOf(t, []byte(entry.Lines), entry.Events) {
 					if e.ID != fmt.Sprint(next[e.Site]) || queue.Partition(e.Site, len(layout.Names())) != i {
 						t.Fatalf("event %s of %s in stream %s, where %d comes next", e.ID, e.Site, stream, next[e.Site])
 					}

@@ -78,8 +78,9 @@ type Group struct {
 
 // Entry is one entry of a stream.
 type Entry struct {
-	ID     rollup.EntryID
-	Lines  []byte
+	ID rollup.EntryID
+	// Lines are the events as the group had them.
+	Lines  string
 	Events int
 }
 

@@ -149,7 +149,7 @@ func TestRealtimeWithoutTheQueue(t *testing.T) {
 func TestRealtimeOfStrangeLines(t *testing.T) {
 	w := newLiveWorld(newStore(t), 1, report.Options{})
 	_, entry := w.queue.append(w.now, "a", liveEvent("b", "1", "a", "/", w.now), liveEvent("a", "2", "u", "/", w.now))
-	entry.Lines = append([]byte("1\ta\ta\ta\n"), entry.Lines...)
+	entry.Lines = "1\ta\ta\ta\n" + entry.Lines
 	w.queue.entries["1:0"][0] = entry
 	if got := w.ask(t, "site_id=a"); got.Last5.Events != 1 {
 		t.Errorf("answer is %+v", got)

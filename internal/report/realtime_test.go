@@ -1,7 +1,6 @@
 package report_test
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -82,9 +81,11 @@ func (q *fakeQueue) append(now time.Time, site string, events ...event.Event) (s
 		entry.ID.Seq++
 	}
 	q.last[stream] = entry.ID
+	var lines []byte
 	for i := range events {
-		entry.Lines = append(events[i].AppendLine(entry.Lines), '\n')
+		lines = append(events[i].AppendLine(lines), '\n')
 	}
+	entry.Lines = string(lines)
 	entry.Events = len(events)
 	q.entries[stream] = append(q.entries[stream], entry)
 	return stream, entry
@@ -141,8 +142,8 @@ func (w *liveWorld) work(t rapid.TB, stream string, n int, commit bool) {
 		}
 		n--
 		p := rollup.Position{Entry: entry.ID}
-		for line := range bytes.Lines(entry.Lines) {
-			e, err := event.ParseLine(strings.TrimSuffix(string(line), "\n"))
+		for line := range strings.Lines(entry.Lines) {
+			e, err := event.ParseLine(strings.TrimSuffix(line, "\n"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -88,7 +88,7 @@ func (t *tail) read(ctx context.Context, q Queue, site, stream string, from stor
 // are left to the worker.
 func (t *tail) add(site, stream string, entry queue.Entry) {
 	p := rollup.Position{Entry: entry.ID}
-	for line := range strings.Lines(string(entry.Lines)) {
+	for line := range strings.Lines(entry.Lines) {
 		line = strings.TrimSuffix(line, "\n")
 		// Most are of other sites.
 		if strings.Contains(line, "\t"+site+"\t") {

@@ -92,7 +92,7 @@ type modelQueue struct {
 func (q *modelQueue) append(stream, lines string, events int) {
 	q.clock++
 	q.entries[stream] = append(q.entries[stream], queue.Entry{
-		ID: rollup.EntryID{Ms: q.clock}, Lines: []byte(lines), Events: events,
+		ID: rollup.EntryID{Ms: q.clock}, Lines: lines, Events: events,
 	})
 }
 

@@ -138,7 +138,7 @@ func (s *stream) decode(entries []queue.Entry) ([]store.Event, []store.DeadLette
 	events := make([]store.Event, 0, count)
 	for _, entry := range entries {
 		position := rollup.Position{Entry: entry.ID}
-		for line := range lines(string(entry.Lines)) {
+		for line := range lines(entry.Lines) {
 			e, err := event.ParseLine(line)
 			if err != nil {
 				letters = append(letters, s.letter(position, err.Error(), []byte(line)))
@@ -167,7 +167,7 @@ func lines(text string) func(yield func(string) bool) {
 }
 
 func lastLine(entry queue.Entry) uint32 {
-	return uint32(strings.Count(strings.TrimSuffix(string(entry.Lines), "\n"), "\n"))
+	return uint32(strings.Count(strings.TrimSuffix(entry.Lines, "\n"), "\n"))
 }
 
 // maxLetterLine is the longest line that a dead letter keeps whole. Ingest

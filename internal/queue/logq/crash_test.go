@@ -1,7 +1,6 @@
 package logq
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -204,7 +203,7 @@ func checkAfterCut(t *rapid.T, cut powerCut) {
 			after = lastID
 		}
 		entries, err = q.Read(ctx, stream, after, 1000, 1000, 0)
-		if err != nil || len(entries) != 1 || !bytes.Equal(entries[0].Lines, []byte("new\n")) {
+		if err != nil || len(entries) != 1 || entries[0].Lines != "new\n" {
 			t.Fatalf("cut at %d: stream %s: a new entry does not follow %v: %v, %v", cut.op, stream, after, entries, err)
 		}
 	}

@@ -96,13 +96,15 @@ type entry struct {
 	lines  []byte
 }
 
-func (e entry) append(b []byte) []byte {
-	b = e.before.append(b)
-	b = binary.AppendUvarint(b, e.events)
-	return append(b, e.lines...)
+// maxFront is the most bytes that stand before the lines.
+const maxFront = 4 * binary.MaxVarintLen64
+
+// appendFront appends all that stands before the lines.
+func (e entry) appendFront(b []byte) []byte {
+	return binary.AppendUvarint(e.before.append(b), e.events)
 }
 
-// decodeEntry reads what append wrote. The lines are a part of b.
+// decodeEntry reads the value of an entry. The lines are a part of b.
 func decodeEntry(b []byte) (entry, error) {
 	r := reader{b: b}
 	e := entry{before: r.counts(), events: r.uvarint()}

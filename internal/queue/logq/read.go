@@ -1,7 +1,6 @@
 package logq
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -75,7 +74,7 @@ func (q *Queue) scan(id streamID, after, end rollup.EntryID, max, maxBytes int) 
 		}
 		entries = append(entries, queue.Entry{
 			ID:     entryID(iter.Key()),
-			Lines:  bytes.Clone(e.lines),
+			Lines:  string(e.lines),
 			Events: int(e.events),
 		})
 		if len(entries) >= max {

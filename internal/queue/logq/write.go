@@ -81,7 +81,7 @@ func (q *Queue) append(ctx context.Context, groups []queue.Group, errs []error) 
 			h.first = h.id
 		}
 		heads[s] = h
-		if err := batch.Set(entryKey(s.id, h.id), e.append(make([]byte, 0, len(g.Lines)+32)), nil); err != nil {
+		if err := setEntry(batch, entryKey(s.id, h.id), e); err != nil {
 			return nil, err
 		}
 	}
@@ -91,6 +91,15 @@ func (q *Queue) append(ctx context.Context, groups []queue.Group, errs []error) 
 		}
 	}
 	return heads, q.commit(batch, pebble.Sync)
+}
+
+// setEntry writes an entry into the batch's own memory.
+func setEntry(batch *pebble.Batch, key []byte, e entry) error {
+	front := e.appendFront(make([]byte, 0, maxFront))
+	op := batch.SetDeferred(len(key), len(front)+len(e.lines))
+	copy(op.Key, key)
+	copy(op.Value[copy(op.Value, front):], e.lines)
+	return op.Finish()
 }
 
 // nextID gives the ID that follows last at the time now. It goes on from last

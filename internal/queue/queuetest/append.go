@@ -126,7 +126,7 @@ var appendTests = []test{
 			f.Fatalf("%d entries, want %d", len(entries), len(lines))
 		}
 		for i, e := range entries {
-			if !bytes.Equal(e.Lines, lines[i]) {
+			if e.Lines != string(lines[i]) {
 				f.Errorf("entry %d differs", i)
 			}
 		}

@@ -133,12 +133,9 @@ var readTests = []test{
 		for range 2 {
 			again := f.all(q, "1:0", rollup.EntryID{})
 			if !slices.EqualFunc(first, again, func(a, b queue.Entry) bool {
-				return a.ID == b.ID && a.Events == b.Events && string(a.Lines) == string(b.Lines)
+				return a.ID == b.ID && a.Events == b.Events && a.Lines == b.Lines
 			}) {
 				f.Fatal("a second reader sees something else")
-			}
-			for _, e := range again {
-				clear(e.Lines) // they are the caller's
 			}
 		}
 	}},

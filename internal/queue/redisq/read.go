@@ -1,7 +1,6 @@
 package redisq
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -123,9 +122,7 @@ func decode(key string, message redis.XMessage) (queue.Entry, error) {
 	if !strings.HasSuffix(lines, "\n") {
 		lines += "\n"
 	}
-	entry := queue.Entry{ID: id, Lines: []byte(lines)}
-	entry.Events = bytes.Count(entry.Lines, []byte{'\n'})
-	return entry, nil
+	return queue.Entry{ID: id, Lines: lines, Events: strings.Count(lines, "\n")}, nil
 }
 
 // strange makes a line of an entry that is not of Daybook. It is no event, so
