@@ -166,7 +166,7 @@ func (c *committer) add(l *lines) (*batch, error) {
 	for _, line := range l.ends {
 		i := c.open.groupFor(line.stream, line.end-start)
 		g := &c.open.groups[i]
-		g.Lines = append(g.Lines, l.text[start:line.end]...)
+		g.Lines = append(buffers.grow(g.Lines, line.end-start), l.text[start:line.end]...)
 		g.Events++
 		if n := len(l.groups); n == 0 || l.groups[n-1] != i {
 			l.groups = append(l.groups, i)
@@ -187,7 +187,7 @@ func (b *batch) groupFor(stream string, size int) int {
 	}
 	i := len(b.groups)
 	b.last[stream] = i
-	b.groups = append(b.groups, queue.Group{Stream: stream, Lines: buffers.get()})
+	b.groups = append(b.groups, queue.Group{Stream: stream, Lines: buffers.get(size)})
 	return i
 }
 
@@ -294,21 +294,4 @@ func (c *committer) unconfirmed(cause error) error {
 
 func unavailable(message string) *web.Error {
 	return &web.Error{Status: http.StatusServiceUnavailable, Message: message, RetryAfter: time.Second}
-}
-
-// buffers are those of groups, which are used again.
-var buffers bufferPool
-
-type bufferPool struct{ pool sync.Pool }
-
-func (p *bufferPool) get() []byte {
-	if b, ok := p.pool.Get().(*[]byte); ok {
-		return *b
-	}
-	return nil
-}
-
-func (p *bufferPool) put(b []byte) {
-	b = b[:0]
-	p.pool.Put(&b)
 }

@@ -24,8 +24,10 @@ const (
 	// endpoint may take at a time. It is counted as they are read, so that
 	// slow senders hold no more than they sent.
 	maxHeldBytes = 32 << 20
-	// maxKeptBytes is the most that a request may take to be used again.
-	maxKeptBytes = 2 * event.MaxBytes
+	// maxKeptBytes is the most that each of a request's buffers may take to
+	// stay with it. With a request that sends slowly it would take memory that
+	// is not counted as held.
+	maxKeptBytes = event.MaxBytes
 	// minRead is how much room a body has at least when it is read on.
 	minRead = 512
 )
@@ -64,12 +66,15 @@ func (e *endpoint) get() *request {
 	return req
 }
 
-// put keeps a request for later ones unless it is large: with one that sends
-// slowly it would take memory that is not counted as held.
+// put keeps a request for later ones, without its buffers if they are large.
 func (e *endpoint) put(req *request) {
-	if cap(req.body)+cap(req.lines.text) <= maxKeptBytes {
-		e.pool.Put(req)
+	for _, b := range []*[]byte{&req.body, &req.lines.text} {
+		if cap(*b) > maxKeptBytes {
+			buffers.put(*b)
+			*b = nil
+		}
 	}
+	e.pool.Put(req)
 }
 
 // handler takes a request from its first byte to its answer.
@@ -164,7 +169,7 @@ func (e *endpoint) read(req *request, w http.ResponseWriter, r *http.Request) (h
 
 	req.body = req.body[:0]
 	for {
-		req.body = slices.Grow(req.body, minRead)
+		req.body = buffers.grow(req.body, minRead)
 		n, err := body.Read(req.body[len(req.body):cap(req.body)])
 		req.body = req.body[:len(req.body)+n]
 		held += int64(n)
@@ -199,6 +204,10 @@ func (in *Ingest) add(req *request, e *event.Event) {
 		e.ID = in.ids.next()
 	}
 	l := &req.lines
+	if len(l.text) == 0 {
+		// All lines together are mostly shorter than the body that they are of.
+		l.text = buffers.grow(l.text, len(req.body))
+	}
 	l.text = append(e.AppendLine(l.text), '\n')
 	stream := req.streams[queue.Partition(e.Site, len(req.streams))]
 	l.ends = append(l.ends, lineEnd{stream: stream, end: len(l.text)})
