@@ -30,12 +30,11 @@ type step struct {
 	// events would cost more than all the rest of the step.
 	events, rest *pebble.Batch
 	inserted     bool
-	buf          []byte // for Swap
 }
 
 // Begin is part of store.Store.
 func (s *Store) Begin() store.Step {
-	return &step{s: s, events: s.db.NewBatch(pebble.WithMaxRetainedSizeBytes(8 << 20)), rest: s.db.NewIndexedBatch()}
+	return &step{s: s, rest: s.db.NewIndexedBatch()}
 }
 
 // Insert is part of store.Step.
@@ -44,6 +43,7 @@ func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcom
 		return nil, errors.New("a step inserts once")
 	}
 	t.inserted = true
+	t.events = t.s.db.NewBatch(pebble.WithInitialSizeBytes(stagedSize(events)))
 	if err := t.take(ctx, distinctSites(events)); err != nil {
 		return nil, err
 	}
@@ -56,6 +56,21 @@ func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcom
 	outcomes, err := t.insert(lookup, events)
 	closeInto(&err, lookup.it)
 	return outcomes, err
+}
+
+// stagedSize is about how many bytes the events take in a batch, rather more
+// than less: a batch that grows copies all it has.
+func stagedSize(events []store.Event) int {
+	const fixed = 160 // tags, lengths, dates, positions and terminators
+	size := fixed * len(events)
+	for i := range events {
+		e := &events[i]
+		size += 2*len(e.Site) + 2*len(e.Stream) + 2*len(e.ID) + len(e.User)
+		for _, value := range e.Values {
+			size += 1 + len(value)
+		}
+	}
+	return size
 }
 
 // insert stages the events that are new. It goes through them in the order of
@@ -176,8 +191,13 @@ func (t *step) Swap(ctx context.Context, days []*rollup.Day) (conflicts []store.
 	if err := t.take(ctx, slices.Compact(sites)); err != nil {
 		return nil, err
 	}
+	buf, _ := t.s.encoded.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	defer t.s.encoded.Put(buf)
 	for _, day := range days {
-		t.buf, err = swapDay(t.rest, t.rest, day, t.buf)
+		*buf, err = swapDay(t.rest, t.rest, day, *buf)
 		if errors.Is(err, store.ErrConflict) {
 			conflicts = append(conflicts, store.KeyOf(day))
 		} else if err != nil {
@@ -214,7 +234,10 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 	}
 	defer t.s.streams.give(checkpoint.Stream)
 
-	empty := t.events.Empty() && t.rest.Empty()
+	batch, empty := t.rest, t.rest.Empty()
+	if t.events != nil && !t.events.Empty() {
+		batch, empty = t.events, false
+	}
 	stored, err := t.s.checkpoint(checkpoint.Stream)
 	if err != nil {
 		return err
@@ -228,7 +251,7 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 			return err
 		}
 	}
-	if t.rest.Empty() && t.events.Empty() {
+	if batch.Empty() {
 		return nil
 	}
 	sync := pebble.Sync
@@ -238,12 +261,15 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 		// each stream would keep an idle disk busy.
 		sync = pebble.NoSync
 	}
-	if err := t.events.Apply(t.rest, nil); err != nil {
-		return err
+	if batch == t.events {
+		if err := batch.Apply(t.rest, nil); err != nil {
+			return err
+		}
+		t.events = nil
+	} else {
+		t.rest = nil
 	}
-	events := t.events
-	t.events = nil
-	return t.s.write(events, sync)
+	return t.s.write(batch, sync)
 }
 
 // Discard is part of store.Step.

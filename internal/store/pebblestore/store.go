@@ -46,6 +46,8 @@ type Store struct {
 	// deletion is held while dead letters are deleted, migration while
 	// migrating, jobs from reading a job to writing it.
 	deletion, migration, jobs sync.Mutex
+	// encoded has *[]byte, in which steps encode rollups.
+	encoded sync.Pool
 	// sweepBatch is the constant of that name; a test has smaller batches.
 	sweepBatch int
 }
