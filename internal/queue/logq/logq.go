@@ -57,7 +57,7 @@ const DefaultStreams = 4
 // written anywhere but in the log. Pebble holds up to two memtables and
 // recycles one, so that the store stays below 3*memTableSize + cacheSize.
 const (
-	memTableSize = 32 << 20
+	memTableSize = 16 << 20
 	cacheSize    = 8 << 20
 )
 
@@ -117,6 +117,9 @@ func Open(dir string, opts Options) (*Queue, error) {
 		MemTableSize:               memTableSize,
 		MaxOpenFiles:               256,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
+		// Most of what is flushed is trimmed before it would be compacted.
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 40,
 	}
 	// Lines shrink to a third at next to no cost, if they are written at all.
 	pebbleOpts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })

@@ -52,14 +52,15 @@ func pebbleOptions(opts Options) *pebble.Options {
 		FS:        opts.FS,
 		CacheSize: opts.CacheBytes,
 
-		// A rollup that is written again while the last one is in the same
-		// memtable costs no flush; two memtables are 64 MiB of the cache.
-		MemTableSize:                32 << 20,
-		MemTableStopWritesThreshold: 2,
-		// Flushes every second or so under full load: let some gather before
-		// they are compacted, and do not stop writing for a burst of them.
-		L0CompactionThreshold: 4,
-		L0StopWritesThreshold: 24,
+		// The batch of a step under full load is larger than half of this, and
+		// so is sorted and flushed as it is, which is cheaper than to insert
+		// its keys one by one. Two memtables are 32 MiB of the cache.
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 4,
+		// Then there is a flush for each step: let some gather before they are
+		// compacted, and do not stop writing for a burst of them.
+		L0CompactionThreshold: 10,
+		L0StopWritesThreshold: 40,
 		LBaseMaxBytes:         64 << 20,
 		MaxOpenFiles:          500,
 		// A second compaction only when the first one falls behind.
