@@ -37,7 +37,7 @@ type comparison struct {
 // compare measures two sides in turn, A B A B and so on, after one run of each
 // that is not counted.
 func (b *bench) compare(ctx context.Context, ours, yardstick side) (comparison, error) {
-	var a, y, ratios []float64
+	var a, y []float64
 	for i := range b.pairs + 1 {
 		one, err := ours(ctx)
 		if err != nil {
@@ -48,10 +48,19 @@ func (b *bench) compare(ctx context.Context, ours, yardstick side) (comparison, 
 			return comparison{}, fmt.Errorf("yardstick: %w", err)
 		}
 		if i > 0 {
-			a, y, ratios = append(a, one), append(y, other), append(ratios, one/other)
+			a, y = append(a, one), append(y, other)
 		}
 	}
-	return comparison{spreadOf(a), spreadOf(y), spreadOf(ratios)}, nil
+	return comparisonOf(a, y), nil
+}
+
+// comparisonOf sums up pairs.
+func comparisonOf(ours, yardstick []float64) comparison {
+	ratios := make([]float64, len(ours))
+	for i := range ratios {
+		ratios[i] = ours[i] / yardstick[i]
+	}
+	return comparison{spreadOf(ours), spreadOf(yardstick), spreadOf(ratios)}
 }
 
 // repeat measures one side as often as a comparison does.

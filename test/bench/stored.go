@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"runtime"
@@ -64,7 +62,7 @@ func (p *population) last(site, days int) int {
 // openStore opens the store of an installation, and makes it if need be. No
 // daybook may run on it.
 func openStore(ctx context.Context, data string) (*pebblestore.Store, error) {
-	st, err := pebblestore.Open(filepath.Join(data, "store"), pebblestore.Options{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	st, err := pebblestore.Open(filepath.Join(data, "store"), pebblestore.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +204,7 @@ func (f *filler) site(t *traffic, site int, number uint64) error {
 	rng := rand.New(rand.NewPCG(1, number))
 	made := uint64(0)
 	var one [1]rollup.Event
-	for d := range t.population.days {
+	for d := range t.days {
 		date := t.date(d)
 		clock, err := event.NewClock("", date)
 		if err != nil {
