@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 )
 
 // codecVersion is the first byte of an encoded Day. A change of the encoding
@@ -50,17 +51,14 @@ func (d *Day) AppendBinary(b []byte) ([]byte, error) {
 		b = binary.AppendUvarint(b, d.HourViews[h])
 	}
 
-	var part []byte // what has its length before it
 	var err error
-	if part, err = d.Users.AppendBinary(part); err != nil {
+	if b, err = appendPart(b, &d.Users); err != nil {
 		return nil, fmt.Errorf("rollup %s|%s: users: %w", d.Site, d.Date, err)
 	}
-	b = appendBytes(b, part)
 	for h := range d.HourUsers {
-		if part, err = d.HourUsers[h].AppendBinary(part[:0]); err != nil {
+		if b, err = appendPart(b, &d.HourUsers[h]); err != nil {
 			return nil, fmt.Errorf("rollup %s|%s: users of hour %d: %w", d.Site, d.Date, h, err)
 		}
-		b = appendBytes(b, part)
 	}
 
 	b = binary.AppendUvarint(b, uint64(len(d.Tables)))
@@ -69,10 +67,9 @@ func (d *Day) AppendBinary(b []byte) ([]byte, error) {
 			return nil, fmt.Errorf("rollup %s|%s: %v: %w", d.Site, d.Date, Dimension(i), err)
 		}
 	}
-	if part, err = d.Visits.AppendBinary(part[:0]); err != nil {
+	if b, err = appendPart(b, &d.Visits); err != nil {
 		return nil, fmt.Errorf("rollup %s|%s: visits: %w", d.Site, d.Date, err)
 	}
-	b = appendBytes(b, part)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[start:], castagnoli)), nil
 }
 
@@ -176,9 +173,17 @@ func (d *Day) UnmarshalFields(b []byte, fields Fields) error {
 	return nil
 }
 
-func appendBytes(b, part []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(part)))
-	return append(b, part...)
+// appendPart appends what has its length before it, which is known only when
+// the rest is there.
+func appendPart(b []byte, part encoding.BinaryAppender) ([]byte, error) {
+	start := len(b)
+	b, err := part.AppendBinary(b)
+	if err != nil {
+		return nil, err
+	}
+	var length [binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(length[:], uint64(len(b)-start))
+	return slices.Insert(b, start, length[:n]...), nil
 }
 
 func appendString(b []byte, s string) []byte {

@@ -32,7 +32,7 @@ func (v *Visits) AppendBinary(b []byte) ([]byte, error) {
 		b = v.totals.appendNumbers(b)
 	}
 	if v.open {
-		b = append(b, v.sample()...)
+		b = v.appendSample(b)
 	}
 	if v.totals != nil {
 		return v.totals.appendPages(b)
@@ -51,22 +51,16 @@ func (s sums) append(b []byte) []byte {
 	return b
 }
 
-// sample gives the encoding of the sample, for one use: what compact has made
-// is not made again, and not kept.
-func (v *Visits) sample() []byte {
-	encoded := v.encoded
-	v.encoded = nil
-	if encoded == nil {
-		encoded = v.encodeSample()
+// appendSample appends the encoding of the sample. What compact has made is
+// used once and not kept.
+func (v *Visits) appendSample(b []byte) []byte {
+	if v.encoded != nil {
+		b = append(b, v.encoded...)
+		v.encoded = nil
+		return b
 	}
-	return encoded
-}
-
-func (v *Visits) encodeSample() []byte {
-	b := make([]byte, 0, 32*len(v.users))
 	b = binary.AppendUvarint(b, uint64(len(v.users)))
-	v.sort()
-	pages := pageNumbers{}
+	pages := make(pageNumbers, len(v.users)/2)
 	var next uint64 // the smallest number that can follow
 	for _, user := range v.users {
 		b = binary.AppendUvarint(b, user.id-next)
@@ -221,7 +215,7 @@ func (v *Visits) readSample(r *reader, want sums) {
 		return
 	}
 	visits := make([]visit, want.visits)
-	v.users = make([]*visitor, len(users))
+	v.users, v.ids = make([]*visitor, len(users)), make([]uint64, len(users))
 	var pages []string // those that came so far
 	var next uint64
 	for i := range users {
@@ -237,7 +231,7 @@ func (v *Visits) readSample(r *reader, want sums) {
 		for j := range users[i].visits {
 			earliest = users[i].visits[j].read(r, earliest, &pages)
 		}
-		v.users[i] = &users[i]
+		v.users[i], v.ids[i] = &users[i], users[i].id
 	}
 	if len(visits) > 0 || v.sums() != want {
 		r.fail(errSample)
