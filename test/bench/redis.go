@@ -53,6 +53,9 @@ func (b *bench) startRedis(ctx context.Context, settings ...string) (*redisServe
 		if err = s.client.Ping(ctx).Err(); err == nil {
 			return s, nil
 		}
+		if ctx.Err() != nil {
+			break
+		}
 		time.Sleep(10 * time.Millisecond)
 	}
 	return nil, s.stop(fmt.Errorf("redis-server does not answer: %w", err))

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -64,19 +67,18 @@ type decoded struct {
 // events away, in events a second.
 func (b *bench) decoding(bodies [][]byte) side {
 	return func(ctx context.Context) (float64, error) {
+		// This process keeps next to nothing, so that it would collect garbage far
+		// more often than a server: without this it decodes a fifth less.
+		defer debug.SetGCPercent(debug.SetGCPercent(1000))
 		var events atomic.Int64
 		begun := time.Now()
 		group, ctx := errgroup.WithContext(ctx)
 		for i := range runtime.GOMAXPROCS(0) {
 			group.Go(func() error {
 				for next := i; time.Since(begun) < b.span && ctx.Err() == nil; next++ {
-					n := 0
-					for line := range bytes.Lines(bodies[next%len(bodies)]) {
-						var event decoded
-						if err := json.Unmarshal(line, &event); err != nil {
-							return err
-						}
-						n++
+					n, err := decode(bodies[next%len(bodies)])
+					if err != nil {
+						return err
 					}
 					events.Add(int64(n))
 				}
@@ -85,5 +87,22 @@ func (b *bench) decoding(bodies [][]byte) side {
 		}
 		err := group.Wait()
 		return float64(events.Load()) / time.Since(begun).Seconds(), err
+	}
+}
+
+// decode decodes a body, and gives the number of its events. One decoder for all
+// lines is faster than json.Unmarshal of each.
+func decode(body []byte) (events int, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	for {
+		var event decoded
+		err := decoder.Decode(&event)
+		if errors.Is(err, io.EOF) {
+			return events, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		events++
 	}
 }

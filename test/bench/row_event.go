@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
@@ -13,24 +12,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/config"
 )
 
-// target is a server that takes events.
-type target struct {
-	url string
-	// sent is how many events the server has accepted so far.
-	sent int
-	// verify makes sure that all events sent so far have come out behind the
-	// server; nil for one that keeps nothing.
-	verify func(ctx context.Context, sent int) error
-}
-
-// requests are what is sent to a target.
-type requests struct {
-	whole  [][]byte
-	events int    // of each request
-	answer string // to each request
-}
-
-// pageViews are the events of a site's visitors today.
+// pageViews are what the visitors of some sites do today.
 func pageViews(n int) *population {
 	return &population{
 		name: "views", sites: 10, days: 1, end: yesterday().AddDate(0, 0, 1), events: n, users: 10_000, paths: 1000,
@@ -44,31 +26,6 @@ func singleEvents(p *population) requests {
 		bodies = append(bodies, bytes.TrimSpace(appendJSON(nil, e)))
 	}
 	return requests{whole: posts("/event", "application/json", bodies), events: 1, answer: accepted}
-}
-
-// sending is a side that sends requests to a target, in events a second. An
-// event that is accepted and does not come out is an error.
-func (b *bench) sending(to *target, what requests, connections int) side {
-	return func(ctx context.Context) (float64, error) {
-		l := load{url: to.url, connections: connections, requests: what.whole, answer: what.answer}
-		perSecond, answered, err := l.run(ctx, b.span)
-		if err != nil {
-			return 0, err
-		}
-		to.sent += answered * what.events
-		if to.verify != nil {
-			err = to.verify(ctx, to.sent)
-		}
-		return perSecond * float64(what.events), err
-	}
-}
-
-// same is an error if the events that have come out are not those sent.
-func same(out, sent int) error {
-	if out != sent {
-		return fmt.Errorf("%d events were accepted, and %d have come out", sent, out)
-	}
-	return nil
 }
 
 // startIngest starts the ingest role alone on an embedded log.
@@ -91,61 +48,48 @@ func (b *bench) startIngest(ctx context.Context) (*process, *target, error) {
 // rowEvent measures one event a request into the embedded log: the ingest role
 // alone, and `daybook serve`, whose worker counts the events at the same time.
 func rowEvent(ctx context.Context, b *bench) (results []result, err error) {
-	bareServer, url, err := b.child(ctx, "bare")
+	const against = "bare net/http handler"
+	p, url, err := b.child(ctx, "bare")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = bareServer.stop(err) }()
+	defer func() { err = p.stop(err) }()
 	bare := &target{url: url}
+	views := pageViews(4096)
+	single := singleEvents(views)
+
 	alone, ingest, err := b.startIngest(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = alone.stop(err) }()
+	results, err = b.compareSingle(ctx, "ingest alone", ingest, against, bare, single, aim{32, 0.6}, aim{256, 0.75})
+	if err != nil {
+		return nil, err
+	}
+
 	dir, err := os.MkdirTemp(b.dir, "serve-")
 	if err != nil {
 		return nil, err
 	}
-	all, err := b.serve(ctx, dir)
+	d, err := b.serve(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = all.stop(err) }()
-	views := pageViews(4096)
-	serve := &target{url: all.ingest, verify: func(ctx context.Context, sent int) error {
-		if err := all.awaitWorked(ctx, sent); err != nil {
+	defer func() { err = d.stop(err) }()
+	serve := &target{url: d.ingest, verify: func(ctx context.Context, sent int) error {
+		if err := d.awaitWorked(ctx, sent); err != nil {
 			return err
 		}
-		return (&delivery{population: views}).verify(ctx, all, sent)
+		return (&delivery{population: views}).verify(ctx, d, sent)
 	}}
-
-	single := singleEvents(views)
-	for _, variant := range []struct {
-		what        string
-		ours        *target
-		connections int
-		goal        float64 // none if 0
-	}{
-		{"ingest alone", ingest, 32, 0.6},
-		{"ingest alone", ingest, 256, 0.75},
-		{"serve, its worker beside it", serve, 256, 0},
-	} {
-		c, err := b.compare(ctx, b.sending(variant.ours, single, variant.connections), b.sending(bare, single, variant.connections))
-		if err != nil {
-			return nil, fmt.Errorf("%s, %d connections: %w", variant.what, variant.connections, err)
-		}
-		r := result{What: fmt.Sprintf("POST /event, %s, %d connections", variant.what, variant.connections), Unit: "requests/s"}.
-			against("bare net/http handler", c)
-		if variant.goal > 0 {
-			r = r.goal(c.ratio.Median >= variant.goal, "≥ %.2f ×", variant.goal)
-		}
-		results = append(results, r)
-	}
-	return results, nil
+	counted, err := b.compareSingle(ctx, "serve with its worker beside it", serve, against, bare, single, aim{connections: 256})
+	return append(results, counted...), err
 }
 
-// rowEventRedis measures one event a request into Redis, `daybook ingest` with
-// a Redis that syncs every write against one that keeps all in memory.
+// rowEventRedis measures one event a request into Redis: `daybook ingest` into
+// one that syncs every write, against a handler that makes an XADD of each
+// request into one that keeps all in memory.
 func rowEventRedis(ctx context.Context, b *bench) (results []result, err error) {
 	synced, err := b.startRedis(ctx, durable...)
 	if err != nil {
@@ -167,14 +111,13 @@ func rowEventRedis(ctx context.Context, b *bench) (results []result, err error) 
 		return nil, err
 	}
 	defer func() { err = ingest.stop(err) }()
-	url := "http://" + addr
-	if err := waitReady(ctx, url+"/readyz"); err != nil {
+	if err := waitReady(ctx, "http://"+addr+"/readyz"); err != nil {
 		return nil, err
 	}
-	drained := &drained{queue: q}
-	ours := &target{url: url, verify: func(ctx context.Context, sent int) error {
-		out, err := drained.drain(ctx)
-		return errors.Join(err, same(out, sent))
+	out := drained{queue: q}
+	ours := &target{url: "http://" + addr, verify: func(ctx context.Context, sent int) error {
+		events, err := out.drain(ctx)
+		return errors.Join(err, same(events, sent))
 	}}
 
 	inMemory, err := b.startRedis(ctx, "--appendonly", "no")
@@ -182,13 +125,13 @@ func rowEventRedis(ctx context.Context, b *bench) (results []result, err error) 
 		return nil, err
 	}
 	defer func() { err = inMemory.stop(err) }()
-	xadd, url, err := b.child(ctx, "xadd", "-redis", inMemory.addr)
+	p, url, err := b.child(ctx, "xadd", "-redis", inMemory.addr)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = xadd.stop(err) }()
+	defer func() { err = p.stop(err) }()
 	added := 0
-	yardstick := &target{url: url, verify: func(ctx context.Context, sent int) error {
+	xadd := &target{url: url, verify: func(ctx context.Context, sent int) error {
 		pipe := inMemory.client.TxPipeline()
 		length := pipe.XLen(ctx, xaddStream)
 		pipe.Del(ctx, xaddStream)
@@ -196,19 +139,6 @@ func rowEventRedis(ctx context.Context, b *bench) (results []result, err error) 
 		added += int(length.Val())
 		return errors.Join(err, same(added, sent))
 	}}
-
-	single := singleEvents(pageViews(4096))
-	for _, variant := range []struct {
-		connections int
-		goal        float64
-	}{{32, 1.2}, {256, 1.7}} {
-		c, err := b.compare(ctx, b.sending(ours, single, variant.connections), b.sending(yardstick, single, variant.connections))
-		if err != nil {
-			return nil, fmt.Errorf("%d connections: %w", variant.connections, err)
-		}
-		results = append(results, result{What: fmt.Sprintf("POST /event, ingest into synced Redis, %d connections", variant.connections), Unit: "requests/s"}.
-			against("net/http handler with an XADD per request, no fsync", c).
-			goal(c.ratio.Median >= variant.goal, "≥ %.1f ×", variant.goal))
-	}
-	return results, nil
+	return b.compareSingle(ctx, "ingest into Redis that syncs", ours, "net/http handler, an XADD each into Redis without a file", xadd,
+		singleEvents(pageViews(4096)), aim{32, 1.2}, aim{256, 1.7})
 }
