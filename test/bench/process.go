@@ -21,11 +21,11 @@ type process struct {
 	log  bytes.Buffer
 }
 
-// start starts a program. Its standard error is kept for the case that
-// something goes wrong.
+// start starts a program. What it writes is kept for the case that something
+// goes wrong.
 func (b *bench) start(ctx context.Context, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), name: filepath.Base(name)}
-	p.cmd.Stderr = &p.log
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 30 * time.Second
 	if err := p.cmd.Start(); err != nil {
