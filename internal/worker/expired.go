@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -24,49 +25,54 @@ const reasonExpired = "older than the raw events that are kept"
 
 // keptSince asks from which date on the raw events are kept of the sites that
 // have events of earlier dates than today; nil is none of them.
-func (s *stream) keptSince(ctx context.Context, places places, events []store.Event) (map[string]string, error) {
+func (s *stream) keptSince(ctx context.Context, places places) (map[string]string, error) {
 	now := time.Now()
 	var kept map[string]string
-	today := make(map[string]string, len(places))
-	for site := range places {
-		today[site] = places.today(site, now)
-	}
-	for i := range events {
-		e := &events[i]
-		if _, asked := kept[e.Site]; asked || places.earliest(e) >= today[e.Site] {
+	for site, place := range places {
+		if place.earliest == "" || place.earliest >= place.today(now) {
 			continue
 		}
-		date, err := s.store.KeptSince(ctx, e.Site)
+		date, err := s.store.KeptSince(ctx, site)
 		if err != nil {
-			return nil, fmt.Errorf("read since when raw events of %s are kept: %w", e.Site, err)
+			return nil, fmt.Errorf("read since when raw events of %s are kept: %w", site, err)
 		}
 		if kept == nil {
 			kept = map[string]string{}
 		}
-		kept[e.Site] = date
+		kept[site] = date
 	}
 	return kept, nil
+}
+
+// someExpired tells whether some events are too old for what is kept.
+func (p places) someExpired(kept map[string]string) bool {
+	for site, date := range kept {
+		if p[site].earliest < date {
+			return true
+		}
+	}
+	return false
 }
 
 // sift takes the events out that are too old for what is kept, and gives the
 // others, and dead letters for those. What the rollup's mark covers was done
 // with before it became too old, and needs no dead letter: this is a replay.
 func (s *stream) sift(ctx context.Context, step store.Step, places places, events []store.Event, kept map[string]string) ([]store.Event, []store.DeadLetter, error) {
-	if kept == nil {
+	if !places.someExpired(kept) {
 		return events, nil, nil
 	}
 	var expired []store.Event
 	days := map[store.DayKey]bool{}
 	events = slices.DeleteFunc(events, func(e store.Event) bool {
-		if places.earliest(&e) >= kept[e.Site] {
+		if places[e.Site].first(&e) >= kept[e.Site] {
 			return false
 		}
 		expired = append(expired, e)
 		days[places.key(&e)] = true
 		return true
 	})
-	if len(expired) == 0 {
-		return events, nil, nil
+	for site, date := range kept {
+		places[site].earliest = max(places[site].earliest, date)
 	}
 	keys := make([]store.DayKey, 0, len(days))
 	for key := range days {
@@ -89,18 +95,16 @@ func (s *stream) sift(ctx context.Context, step store.Step, places places, event
 // stillKept makes sure, after the events were inserted, that none of them has
 // become too old since they were sifted: its ID may have been gone before it
 // was inserted. What becomes too old from now on had its ID until then.
-func (s *stream) stillKept(ctx context.Context, places places, events []store.Event, before map[string]string) error {
+func (s *stream) stillKept(ctx context.Context, places places, before map[string]string) error {
 	if before == nil {
 		return nil
 	}
-	kept, err := s.keptSince(ctx, places, events)
+	kept, err := s.keptSince(ctx, places)
 	if err != nil {
 		return err
 	}
-	for i := range events {
-		if e := &events[i]; places.earliest(e) < kept[e.Site] {
-			return fmt.Errorf("raw events of %s before %s went just now", e.Site, kept[e.Site])
-		}
+	if places.someExpired(kept) {
+		return errors.New("raw events went just now, while others of the same dates were stored")
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/event"
@@ -17,23 +19,28 @@ type places map[string]*place
 // place is what a step knows of one site.
 type place struct {
 	settings site.Settings
-	// days has for each zone of settings.Folding() the day of the last event
-	// that was asked about: the next one is mostly of the same day.
-	days []placeDay
+	// zones are those of settings.Folding(), the site's own first.
+	zones []placeZone
 	// others are the zones of settings.All() beside the site's own.
 	others []*time.Location
+	// earliest is the first of the dates that its events of the step have in
+	// all these zones; "" if it has none.
+	earliest string
 }
 
-type placeDay struct {
+// placeZone is a time zone with the days in it that have been asked about, the
+// last one first: the next event is mostly of the same day.
+type placeZone struct {
 	location *time.Location
-	clock    event.Clock
-	key      store.DayKey
+	key      store.DayKey // without the date
+	days     []*dayRun
 }
 
 // dayRun are the events of a step that belong to one day: indexes into all.
 type dayRun struct {
+	key    store.DayKey
 	clock  event.Clock
-	events []int
+	events []int32
 }
 
 // places reads the settings of the events' sites. That must be after the
@@ -69,7 +76,7 @@ func (p *place) set(name string, settings site.Settings) error {
 		if err != nil {
 			return err
 		}
-		p.days = append(p.days, placeDay{location: location, key: store.DayKey{Site: name, Zone: zone}})
+		p.zones = append(p.zones, placeZone{location: location, key: store.DayKey{Site: name, Zone: zone}})
 	}
 	for _, zone := range settings.All() {
 		if zone == settings.Zone {
@@ -91,43 +98,84 @@ func (s *stream) date(p places, events []store.Event) ([]store.Event, []store.De
 	dated := events[:0]
 	for i := range events {
 		e := &events[i]
-		if err := p[e.Site].find(e.Time); err != nil {
+		place := p[e.Site]
+		date, err := place.date(e.Time)
+		if err != nil {
 			letters = append(letters, s.letter(e.Position, err.Error(), e.AppendLine(nil)))
 			continue
 		}
-		e.Date = p[e.Site].days[0].key.Date
-		dated = append(dated, *e)
+		e.Date = date
+		if first := place.first(e); place.earliest == "" || first < place.earliest {
+			place.earliest = first
+		}
+		if len(dated) < i {
+			dated = append(dated, *e)
+		} else {
+			dated = events[:i+1] // it is where it belongs
+		}
 	}
 	return dated, letters
 }
 
-// find brings the days to those that a time lies in.
-func (p *place) find(t time.Time) (err error) {
-	for i := range p.days {
-		d := &p.days[i]
-		if d.clock.Contains(t) {
-			continue
+// date gives the date of a time in the site's own zone, if it has one in each
+// zone.
+func (p *place) date(t time.Time) (date string, err error) {
+	for i := range p.zones {
+		day, err := p.zones[i].day(t)
+		if err != nil {
+			return "", err
 		}
-		d.key.Date = t.In(d.location).Format(time.DateOnly)
-		if d.clock, err = event.NewClock(d.key.Zone, d.key.Date); err != nil {
-			return err
+		if i == 0 {
+			date = day.key.Date
 		}
 	}
-	return nil
+	return date, nil
+}
+
+// day gives the run of the day that a time lies in.
+func (z *placeZone) day(t time.Time) (*dayRun, error) {
+	for i, day := range z.days {
+		if day.clock.Contains(t) {
+			z.days[0], z.days[i] = day, z.days[0]
+			return day, nil
+		}
+	}
+	day := &dayRun{key: z.key}
+	day.key.Date = t.In(z.location).Format(time.DateOnly)
+	var err error
+	if day.clock, err = event.NewClock(day.key.Zone, day.key.Date); err != nil {
+		return nil, err
+	}
+	z.days = append(z.days, day)
+	return day, nil
 }
 
 // add adds an event, which has a date, to the runs of its days.
-func (p places) add(runs map[store.DayKey]*dayRun, events []store.Event, i int) {
+func (p places) add(events []store.Event, i int) {
 	place := p[events[i].Site]
-	_ = place.find(events[i].Time) // that it has a date is known
-	for _, day := range place.days {
-		run := runs[day.key]
-		if run == nil {
-			run = &dayRun{clock: day.clock}
-			runs[day.key] = run
-		}
-		run.events = append(run.events, i)
+	for z := range place.zones {
+		day, _ := place.zones[z].day(events[i].Time) // that it has a date is known
+		day.events = append(day.events, int32(i))
 	}
+}
+
+// runs gives the runs that have events, in a fixed order, so that a step can be
+// repeated exactly.
+func (p places) runs() []*dayRun {
+	var runs []*dayRun
+	for _, place := range p {
+		for _, zone := range place.zones {
+			for _, day := range zone.days {
+				if len(day.events) > 0 {
+					runs = append(runs, day)
+				}
+			}
+		}
+	}
+	slices.SortFunc(runs, func(a, b *dayRun) int {
+		return cmp.Or(cmp.Compare(a.key.Site, b.key.Site), cmp.Compare(a.key.Zone, b.key.Zone), cmp.Compare(a.key.Date, b.key.Date))
+	})
+	return runs
 }
 
 // key names the rollup that answers for the date of an event are read from.
@@ -143,20 +191,20 @@ func (r *dayRun) fold(into []rollup.Event, events []store.Event) []rollup.Event 
 	return into
 }
 
-// earliest gives the first of the dates that an event has in the zones that
-// raw events of its site may be dated in.
-func (p places) earliest(e *store.Event) string {
+// first gives the first of the dates that an event, which has one, has in the
+// zones that raw events of its site may be dated in.
+func (p *place) first(e *store.Event) string {
 	first := e.Date
-	for _, zone := range p[e.Site].others {
+	for _, zone := range p.others {
 		first = min(first, e.Event.Date(zone))
 	}
 	return first
 }
 
 // today gives the last of the dates that it is now in these zones.
-func (p places) today(site string, now time.Time) string {
-	last := now.In(p[site].days[0].location).Format(time.DateOnly)
-	for _, zone := range p[site].others {
+func (p *place) today(now time.Time) string {
+	last := now.In(p.zones[0].location).Format(time.DateOnly)
+	for _, zone := range p.others {
 		last = max(last, now.In(zone).Format(time.DateOnly))
 	}
 	return last

@@ -1,12 +1,11 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/event"
@@ -24,6 +23,7 @@ type stream struct {
 	sites *site.Directory
 	opts  Options
 	stats *counters
+	rooms *sync.Pool
 
 	// checkpoint is what was last committed, as far as this worker knows.
 	checkpoint store.Checkpoint
@@ -57,7 +57,13 @@ func (s *stream) idle(ctx context.Context, asOf time.Time) error {
 // step takes a contiguous run of entries behind the checkpoint through the
 // protocol.
 func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
-	events, letters := s.decode(entries)
+	room := s.rooms.Get().(*[]store.Event)
+	events, letters := s.decode(*room, entries)
+	*room = events
+	defer func() {
+		clear(*room) // of the strings, which are parts of the entries
+		s.rooms.Put(room)
+	}()
 	places, err := s.places(ctx, events)
 	if err != nil {
 		return err
@@ -68,7 +74,7 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	step := s.store.Begin()
 	defer step.Discard()
 
-	kept, err := s.keptSince(ctx, places, events)
+	kept, err := s.keptSince(ctx, places)
 	if err != nil {
 		return err
 	}
@@ -78,20 +84,19 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 	}
 	letters = append(letters, expired...)
 
-	runs := map[store.DayKey]*dayRun{}
 	var duplicates uint64
 	if len(events) > 0 {
 		outcomes, err := step.Insert(ctx, events)
 		if err != nil {
 			return fmt.Errorf("insert %d raw events: %w", len(events), err)
 		}
-		if err := s.stillKept(ctx, places, events, kept); err != nil {
+		if err := s.stillKept(ctx, places, kept); err != nil {
 			return err
 		}
 		for i, outcome := range outcomes {
 			switch e := &events[i]; outcome.Result {
 			case store.Inserted, store.Replayed:
-				places.add(runs, events, i)
+				places.add(events, i)
 			case store.Duplicate:
 				duplicates++
 			case store.Refused:
@@ -106,7 +111,7 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 			return fmt.Errorf("put away %d dead letters: %w", len(letters), err)
 		}
 	}
-	if err := s.fold(ctx, step, places, events, runs); err != nil {
+	if err := s.fold(ctx, step, places, events); err != nil {
 		return err
 	}
 	last := entries[len(entries)-1]
@@ -128,14 +133,14 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 }
 
 // decode gives the events of the entries, with their positions and without
-// dates, and dead letters for the lines that are none.
-func (s *stream) decode(entries []queue.Entry) ([]store.Event, []store.DeadLetter) {
+// dates, and dead letters for the lines that are none. It uses the room.
+func (s *stream) decode(room []store.Event, entries []queue.Entry) ([]store.Event, []store.DeadLetter) {
 	var letters []store.DeadLetter
 	count := 0
 	for _, entry := range entries {
 		count += entry.Events
 	}
-	events := make([]store.Event, 0, count)
+	events := slices.Grow(room[:0], count)
 	for _, entry := range entries {
 		position := rollup.Position{Entry: entry.ID}
 		for line := range lines(entry.Lines) {
@@ -184,21 +189,18 @@ func (s *stream) letter(p rollup.Position, reason string, line []byte) store.Dea
 	return store.DeadLetter{Stream: s.name, Position: p, Reason: reason, Line: line, Time: time.Now().UTC()}
 }
 
-// fold brings the runs of events into their rollups.
-func (s *stream) fold(ctx context.Context, step store.Step, places places, events []store.Event, runs map[store.DayKey]*dayRun) error {
-	// In a fixed order, so that a run can be repeated exactly.
-	pending := slices.SortedFunc(maps.Keys(runs), func(a, b store.DayKey) int {
-		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Date, b.Date))
-	})
+// fold brings the events of the runs into their rollups.
+func (s *stream) fold(ctx context.Context, step store.Step, places places, events []store.Event) error {
+	pending := places.runs()
 	var folding []rollup.Event
 	for len(pending) > 0 {
 		if err := s.load(ctx, step, places, pending); err != nil {
 			return err
 		}
 		var changed []*rollup.Day
-		for _, key := range pending {
-			folding = runs[key].fold(folding[:0], events)
-			day := s.days.get(key)
+		for _, run := range pending {
+			folding = run.fold(folding[:0], events)
+			day := s.days.get(run.key)
 			if day.Fold(s.name, folding) > 0 {
 				day.Compact(s.opts.Limits)
 				changed = append(changed, day)
@@ -215,22 +217,22 @@ func (s *stream) fold(ctx context.Context, step store.Step, places places, event
 			s.days.drop(key)
 		}
 		s.stats.conflicts.Add(uint64(len(conflicts)))
-		pending = conflicts
+		pending = slices.DeleteFunc(pending, func(run *dayRun) bool { return !slices.Contains(conflicts, run.key) })
 	}
 	return nil
 }
 
-// load brings the rollups of the keys into the cache.
+// load brings the rollups of the runs into the cache.
 //
 // One that is missing or damaged is folded again from its raw events up to
 // the checkpoints: everything up to them was in the rollup, and nothing
 // beyond them that this worker will not fold itself or that other workers
 // will not. For a new day that finds no events and is nearly free.
-func (s *stream) load(ctx context.Context, step store.Step, places places, keys []store.DayKey) error {
+func (s *stream) load(ctx context.Context, step store.Step, places places, runs []*dayRun) error {
 	var missing []store.DayKey
-	for _, key := range keys {
-		if s.days.get(key) == nil {
-			missing = append(missing, key)
+	for _, run := range runs {
+		if s.days.get(run.key) == nil {
+			missing = append(missing, run.key)
 		}
 	}
 	if len(missing) == 0 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -127,6 +128,8 @@ type Worker struct {
 	opts  Options
 	log   *slog.Logger
 	stats counters
+	// rooms has *[]store.Event, in which steps have their events.
+	rooms sync.Pool
 	// slots holds a value for each step under way; nil is no bound.
 	slots chan struct{}
 
@@ -141,6 +144,7 @@ type Worker struct {
 // New makes a worker.
 func New(q Queue, st Store, opts Options, log *slog.Logger) *Worker {
 	w := &Worker{queue: q, store: st, opts: opts.withDefaults(), log: log, done: make(chan struct{})}
+	w.rooms.New = func() any { return new([]store.Event) }
 	if w.opts.Parallel > 0 {
 		w.slots = make(chan struct{}, w.opts.Parallel)
 	}
@@ -373,7 +377,7 @@ func (w *Worker) pace(took time.Duration) time.Duration {
 // stream makes the state for work on a stream from its stored checkpoint on.
 func (w *Worker) stream(name string) *stream {
 	return &stream{
-		name: name, queue: w.queue, store: w.store, sites: site.NewDirectory(w.store, 0), opts: w.opts, stats: &w.stats,
+		name: name, queue: w.queue, store: w.store, sites: site.NewDirectory(w.store, 0), opts: w.opts, stats: &w.stats, rooms: &w.rooms,
 		days: newDayCache(w.opts.CacheBytes), most: w.opts.BatchEntries,
 	}
 }
