@@ -79,7 +79,7 @@ func insertStream(ctx context.Context, q queue.Queue, st store.Store, stream str
 		events := make([]store.Event, 0, count)
 		for _, entry := range entries {
 			at.Position = rollup.Position{Entry: entry.ID}
-			for line := range strings.SplitSeq(strings.TrimSuffix(string(entry.Lines), "\n"), "\n") {
+			for line := range strings.SplitSeq(strings.TrimSuffix(entry.Lines, "\n"), "\n") {
 				e, err := event.ParseLine(line)
 				if err != nil {
 					return inserted, err

@@ -47,11 +47,6 @@ func (p *process) stop(err error) error {
 	return nil
 }
 
-// cpu is the processor time that the process has taken until it was stopped.
-func (p *process) cpu() time.Duration {
-	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
-}
-
 // peakMemory is the most that the process, which runs, had in memory.
 func (p *process) peakMemory() (mib float64, err error) {
 	var kib float64
