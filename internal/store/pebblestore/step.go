@@ -1,24 +1,16 @@
 package pebblestore
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
-
-// MaxEventBytes is the longest line of an event that the store takes. A
-// longer one is refused.
-const MaxEventBytes = 1 << 20
 
 // step is a store.Step. Nothing of it is in the store before Commit.
 type step struct {
@@ -35,106 +27,6 @@ type step struct {
 // Begin is part of store.Store.
 func (s *Store) Begin() store.Step {
 	return &step{s: s, rest: s.db.NewIndexedBatch()}
-}
-
-// Insert is part of store.Step.
-func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcome, error) {
-	if t.inserted {
-		return nil, errors.New("a step inserts once")
-	}
-	t.inserted = true
-	t.events = t.s.db.NewBatch(pebble.WithInitialSizeBytes(stagedSize(events)))
-	if err := t.take(ctx, distinctSites(events)); err != nil {
-		return nil, err
-	}
-	// The lookup must begin after the sites are taken, to see all that their
-	// last holders wrote.
-	lookup, err := t.s.newIDLookup(ctx)
-	if err != nil {
-		return nil, err
-	}
-	outcomes, err := t.insert(lookup, events)
-	closeInto(&err, lookup.it)
-	return outcomes, err
-}
-
-// stagedSize is about how many bytes the events take in a batch, rather more
-// than less: a batch that grows copies all it has.
-func stagedSize(events []store.Event) int {
-	const fixed = 160 // tags, lengths, dates, positions and terminators
-	size := fixed * len(events)
-	for i := range events {
-		e := &events[i]
-		size += 2*len(e.Site) + 2*len(e.Stream) + 2*len(e.ID) + len(e.User)
-		for _, value := range e.Values {
-			size += 1 + len(value)
-		}
-	}
-	return size
-}
-
-// insert stages the events that are new. It goes through them in the order of
-// their IDs: lookups and writes of neighbours are cheaper, and events of one
-// ID meet.
-func (t *step) insert(lookup *idLookup, events []store.Event) ([]store.Outcome, error) {
-	order := make([]int, len(events))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := &events[i], &events[j]
-		return cmp.Or(strings.Compare(a.Site, b.Site), strings.Compare(a.ID, b.ID), i-j)
-	})
-
-	outcomes := make([]store.Outcome, len(events))
-	var id, origin, key, line []byte
-	// known is the ID looked at last that the store or this step has, and
-	// holder the origin of the event that holds it.
-	var known, holder []byte
-	for _, i := range order {
-		e := &events[i]
-		id = appendEventID(id[:0], e)
-		origin = appendOrigin(origin[:0], e)
-		if !bytes.Equal(id, known) {
-			value, err := lookup.get(id)
-			if err != nil {
-				return nil, fmt.Errorf("reading from the store: %w", err)
-			}
-			if value != nil {
-				known, holder = append(known[:0], id...), append(holder[:0], value...)
-			}
-		}
-		if bytes.Equal(id, known) {
-			outcomes[i].Result = store.Duplicate
-			if bytes.HasPrefix(holder, origin) {
-				outcomes[i].Result = store.Replayed
-			}
-			continue
-		}
-		line = e.AppendLine(line[:0])
-		if len(line) > MaxEventBytes {
-			outcomes[i] = store.Outcome{
-				Result: store.Refused,
-				Reason: fmt.Sprintf("event of %d bytes is longer than the %d that the store takes", len(line), MaxEventBytes),
-			}
-			continue
-		}
-		known, holder = append(known[:0], id...), appendString(append(holder[:0], origin...), e.Date)
-		key = appendEventKey(key[:0], e)
-		if err := cmp.Or(t.events.Set(key, line, nil), t.events.Set(id, holder, nil)); err != nil {
-			return nil, err
-		}
-	}
-	return outcomes, nil
-}
-
-// distinctSites lists the sites of events, sorted.
-func distinctSites(events []store.Event) []string {
-	sites := make(map[string]struct{})
-	for i := range events {
-		sites[events[i].Site] = struct{}{}
-	}
-	return slices.Sorted(maps.Keys(sites))
 }
 
 // take takes those of the sites, which are sorted and distinct, that the step

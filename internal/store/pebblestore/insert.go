@@ -1,0 +1,177 @@
+package pebblestore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/daybook-analytics/daybook/internal/store"
+)
+
+// MaxEventBytes is the longest line of an event that the store takes. A
+// longer one is refused.
+const MaxEventBytes = 1 << 20
+
+// Insert is part of store.Step.
+func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcome, error) {
+	if t.inserted {
+		return nil, errors.New("a step inserts once")
+	}
+	t.inserted = true
+	sites, siteOf := ranks(events, func(e *store.Event) string { return e.Site })
+	if err := t.take(ctx, sites); err != nil {
+		return nil, err
+	}
+	// The lookup must begin after the sites are taken, to see all that their
+	// last holders wrote.
+	lookup, err := t.s.newIDLookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	outcomes, fresh, err := findNew(lookup, events, siteOf)
+	closeInto(&err, lookup.it)
+	if err != nil {
+		return nil, err
+	}
+	return outcomes, t.stage(events, fresh)
+}
+
+// staged is an event of a step, by its number there.
+type staged struct {
+	// site is the rank of the event's site among all of the step, so that
+	// sites need not be compared as strings.
+	site, event int32
+	id          string
+}
+
+// findNew tells of each event whether it is new, and gives the new ones in the
+// order of their IDs. It goes through all in this order: lookups of neighbours
+// are cheaper, and events of one ID meet.
+func findNew(lookup *idLookup, events []store.Event, siteOf []int32) ([]store.Outcome, []staged, error) {
+	order := make([]staged, len(events))
+	for i := range events {
+		order[i] = staged{site: siteOf[i], event: int32(i), id: events[i].ID}
+	}
+	slices.SortFunc(order, func(a, b staged) int {
+		return cmp.Or(cmp.Compare(a.site, b.site), strings.Compare(a.id, b.id), cmp.Compare(a.event, b.event))
+	})
+
+	outcomes := make([]store.Outcome, len(events))
+	fresh := order[:0]
+	var id, origin []byte
+	// known is the ID looked at last that the store or this step has, and
+	// holder the origin of the event that holds it.
+	var known, holder []byte
+	for _, o := range order {
+		e := &events[o.event]
+		id = appendEventID(id[:0], e)
+		if !bytes.Equal(id, known) {
+			value, err := lookup.get(id)
+			if err != nil {
+				return nil, nil, fmt.Errorf("reading from the store: %w", err)
+			}
+			if value != nil {
+				known, holder = append(known[:0], id...), append(holder[:0], value...)
+			}
+		}
+		if bytes.Equal(id, known) {
+			origin = appendOrigin(origin[:0], e)
+			outcomes[o.event].Result = store.Duplicate
+			if bytes.HasPrefix(holder, origin) {
+				outcomes[o.event].Result = store.Replayed
+			}
+			continue
+		}
+		if size := lineSize(e); size > MaxEventBytes {
+			outcomes[o.event] = store.Outcome{
+				Result: store.Refused,
+				Reason: fmt.Sprintf("event of %d bytes is longer than the %d that the store takes", size, MaxEventBytes),
+			}
+			continue
+		}
+		known, holder = append(known[:0], id...), appendOrigin(holder[:0], e)
+		fresh = append(fresh, o)
+	}
+	return outcomes, fresh, nil
+}
+
+// stage puts new events and their IDs into the batch, all in the order of their
+// keys: Pebble has to sort the batch, and finds it sorted.
+func (t *step) stage(events []store.Event, fresh []staged) error {
+	size := 0
+	for i := range events {
+		size += stagedSize(&events[i])
+	}
+	t.events = t.s.db.NewBatch(pebble.WithInitialSizeBytes(size))
+
+	_, dateOf := ranks(events, func(e *store.Event) string { return e.Date })
+	byDate := slices.Clone(fresh)
+	slices.SortFunc(byDate, func(a, b staged) int {
+		return cmp.Or(cmp.Compare(a.site, b.site), cmp.Compare(dateOf[a.event], dateOf[b.event]), cmp.Compare(a.event, b.event))
+	})
+	var key, value []byte
+	for _, o := range byDate {
+		e := &events[o.event]
+		key, value = appendEventKey(key[:0], e), e.AppendLine(value[:0])
+		if err := t.events.Set(key, value, nil); err != nil {
+			return err
+		}
+	}
+	for _, o := range fresh {
+		e := &events[o.event]
+		key, value = appendEventID(key[:0], e), appendString(appendOrigin(value[:0], e), e.Date)
+		if err := t.events.Set(key, value, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lineSize is at most how many bytes AppendLine makes of an event.
+func lineSize(e *store.Event) int {
+	const fixed = 20 // version, time and their tabs
+	size := fixed + len(e.ID) + len(e.Site) + len(e.User)
+	for _, value := range e.Values {
+		size += 1 + len(value)
+	}
+	return size
+}
+
+// stagedSize is about how many bytes an event takes in a batch, rather more
+// than less: a batch that grows copies all that it has.
+func stagedSize(e *store.Event) int {
+	const fixed = 130 // tags, lengths, dates, positions and terminators
+	return fixed + lineSize(e) + 2*len(e.Site) + 2*len(e.Stream) + len(e.ID)
+}
+
+// ranks gives the distinct strings that events have, sorted, and for each event
+// the place of its own among them.
+func ranks(events []store.Event, of func(e *store.Event) string) (sorted []string, rank []int32) {
+	rank = make([]int32, len(events))
+	numbers := map[string]int32{}
+	for i := range events {
+		name := of(&events[i])
+		number, known := numbers[name]
+		if !known {
+			number = int32(len(numbers))
+			numbers[name] = number
+		}
+		rank[i] = number
+	}
+	sorted = slices.Sorted(maps.Keys(numbers))
+	places := make([]int32, len(sorted))
+	for place, name := range sorted {
+		places[numbers[name]] = int32(place)
+	}
+	for i, number := range rank {
+		rank[i] = places[number]
+	}
+	return sorted, rank
+}
