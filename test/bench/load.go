@@ -112,7 +112,7 @@ func (c *connection) exchange(request []byte, answer string) error {
 		}
 		read, err := c.Read(c.buf[n:])
 		if err != nil {
-			return err
+			return fmt.Errorf("reading an answer: %w", err)
 		}
 		n += read
 		if whole, err := readAnswer(c.buf[:n], answer); whole || err != nil {

@@ -44,7 +44,7 @@ func (b *bench) startRedis(ctx context.Context, settings ...string) (*redisServe
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.start(ctx, path, append([]string{"--bind", host, "--port", port, "--dir", dir, "--save", ""}, settings...)...)
+	p, err := b.start(ctx, path, append([]string{"--bind", host, "--port", port, "--dir", dir, "--save", "", "--loglevel", "warning"}, settings...)...)
 	if err != nil {
 		return nil, err
 	}
