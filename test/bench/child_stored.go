@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -28,7 +27,7 @@ func runAnswers(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	db, err := pebbledb.Open("answers", *dir, &pebble.Options{}, slog.Default())
+	db, err := pebbledb.Open("answers", *dir, &pebble.Options{}, problems)
 	if err != nil {
 		return err
 	}
@@ -94,7 +93,7 @@ func runPlainEvents(args []string) error {
 	if err != nil {
 		return err
 	}
-	db, err := pebbledb.Open("store", filepath.Join(f.data, "store"), &pebble.Options{ReadOnly: true}, slog.Default())
+	db, err := pebbledb.Open("store", filepath.Join(f.data, "store"), &pebble.Options{ReadOnly: true}, problems)
 	if err != nil {
 		return err
 	}

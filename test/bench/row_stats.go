@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -16,6 +16,7 @@ import (
 
 const statsClients = 16
 
+// statsPeriods are the last days of the year that are asked for.
 var statsPeriods = []struct {
 	days int
 	name string
@@ -90,7 +91,7 @@ func (b *bench) statsBesidePlain(ctx context.Context, d *daybook) (results []res
 // keepAnswers makes a Pebble of the answers that the server gives, each under
 // its question.
 func keepAnswers(ctx context.Context, dir, server string) error {
-	db, err := pebbledb.Open("answers", dir, &pebble.Options{}, slog.Default())
+	db, err := pebbledb.Open("answers", dir, &pebble.Options{}, problems)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,11 @@ func (b *bench) statsBesideScan(ctx context.Context, d *daybook) (result, error)
 	var answers, scans []float64
 	for range pairs {
 		begun := time.Now()
-		if _, err := scan.ask(ctx, http.DefaultClient); err != nil {
+		body, err := scan.ask(ctx, http.DefaultClient)
+		if err == nil && !strings.Contains(body, `"source":"raw"`) {
+			err = fmt.Errorf("the answer is not from raw events: %s", body)
+		}
+		if err != nil {
 			return result{}, err
 		}
 		scans = append(scans, float64(time.Since(begun))/float64(time.Millisecond))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -59,10 +61,14 @@ func (p *population) last(site, days int) int {
 	return p.before(site, p.days) - p.before(site, p.days-days)
 }
 
+// problems logs on standard error what goes wrong in a Pebble of this process,
+// and not when its writers wait, which they often do here.
+var problems = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+
 // openStore opens the store of an installation, and makes it if need be. No
 // daybook may run on it.
 func openStore(ctx context.Context, data string) (*pebblestore.Store, error) {
-	st, err := pebblestore.Open(filepath.Join(data, "store"), pebblestore.Options{})
+	st, err := pebblestore.Open(filepath.Join(data, "store"), pebblestore.Options{Logger: problems})
 	if err != nil {
 		return nil, err
 	}
