@@ -60,10 +60,10 @@ func runIngest(args []string) (err error) {
 		return err
 	}})
 	server := web.NewServer("ingest", *addr, rt, nil, log)
+	defer func() { err = errors.Join(err, server.Stop(context.Background()), in.Stop(context.Background())) }()
 	if err := errors.Join(in.Start(), server.Start()); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, server.Stop(context.Background()), in.Stop(context.Background())) }()
 	for {
 		select {
 		case <-ctx.Done():
