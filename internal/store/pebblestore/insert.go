@@ -35,12 +35,12 @@ func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcom
 	if err != nil {
 		return nil, err
 	}
-	outcomes, fresh, err := findNew(lookup, events, siteOf)
+	outcomes, fresh, err := findNew(lookup, events, sites, siteOf)
 	closeInto(&err, lookup.it)
 	if err != nil {
 		return nil, err
 	}
-	return outcomes, t.stage(events, fresh)
+	return outcomes, t.stage(events, sites, fresh)
 }
 
 // staged is an event of a step, by its number there.
@@ -53,58 +53,57 @@ type staged struct {
 
 // findNew tells of each event whether it is new, and gives the new ones in the
 // order of their IDs. It goes through all in this order: lookups of neighbours
-// are cheaper, and events of one ID meet.
-func findNew(lookup *idLookup, events []store.Event, siteOf []int32) ([]store.Outcome, []staged, error) {
-	order := make([]staged, len(events))
-	for i := range events {
-		order[i] = staged{site: siteOf[i], event: int32(i), id: events[i].ID}
-	}
-	slices.SortFunc(order, func(a, b staged) int {
-		return cmp.Or(cmp.Compare(a.site, b.site), strings.Compare(a.id, b.id), cmp.Compare(a.event, b.event))
-	})
-
+// are cheaper, and events of one ID meet. An event itself is looked at only when
+// its ID is known: at full load most of a step's time is waiting for memory.
+func findNew(lookup *idLookup, events []store.Event, sites []string, siteOf []int32) ([]store.Outcome, []staged, error) {
 	outcomes := make([]store.Outcome, len(events))
-	fresh := order[:0]
-	var id, origin []byte
-	// known is the ID looked at last that the store or this step has, and
-	// holder the origin of the event that holds it.
-	var known, holder []byte
-	for _, o := range order {
-		e := &events[o.event]
-		id = appendEventID(id[:0], e)
-		if !bytes.Equal(id, known) {
-			value, err := lookup.get(id)
-			if err != nil {
-				return nil, nil, fmt.Errorf("reading from the store: %w", err)
-			}
-			if value != nil {
-				known, holder = append(known[:0], id...), append(holder[:0], value...)
-			}
-		}
-		if bytes.Equal(id, known) {
-			origin = appendOrigin(origin[:0], e)
-			outcomes[o.event].Result = store.Duplicate
-			if bytes.HasPrefix(holder, origin) {
-				outcomes[o.event].Result = store.Replayed
-			}
-			continue
-		}
+	order := make([]staged, 0, len(events))
+	for i := range events {
+		e := &events[i]
 		if size := lineSize(e); size > MaxEventBytes {
-			outcomes[o.event] = store.Outcome{
+			outcomes[i] = store.Outcome{
 				Result: store.Refused,
 				Reason: fmt.Sprintf("event of %d bytes is longer than the %d that the store takes", size, MaxEventBytes),
 			}
 			continue
 		}
-		known, holder = append(known[:0], id...), appendOrigin(holder[:0], e)
-		fresh = append(fresh, o)
+		order = append(order, staged{site: siteOf[i], event: int32(i), id: e.ID})
+	}
+	slices.SortFunc(order, func(a, b staged) int {
+		return cmp.Or(cmp.Compare(a.site, b.site), strings.Compare(a.id, b.id), cmp.Compare(a.event, b.event))
+	})
+
+	fresh := order[:0]
+	var key, holder, origin []byte
+	for i, o := range order {
+		if i == 0 || o.site != order[i-1].site || o.id != order[i-1].id {
+			key = appendEventID(key[:0], sites[o.site], o.id)
+			value, err := lookup.get(key)
+			if err != nil {
+				return nil, nil, fmt.Errorf("reading from the store: %w", err)
+			}
+			holder = append(holder[:0], value...)
+			if value == nil {
+				fresh = append(fresh, o)
+				continue
+			}
+		}
+		// The store has the ID, or this step has it of the last new event.
+		if len(holder) == 0 {
+			holder = appendOrigin(holder, &events[fresh[len(fresh)-1].event])
+		}
+		origin = appendOrigin(origin[:0], &events[o.event])
+		outcomes[o.event].Result = store.Duplicate
+		if bytes.HasPrefix(holder, origin) {
+			outcomes[o.event].Result = store.Replayed
+		}
 	}
 	return outcomes, fresh, nil
 }
 
 // stage puts new events and their IDs into the batch, all in the order of their
 // keys: Pebble has to sort the batch, and finds it sorted.
-func (t *step) stage(events []store.Event, fresh []staged) error {
+func (t *step) stage(events []store.Event, sites []string, fresh []staged) error {
 	size := 0
 	for i := range events {
 		size += stagedSize(&events[i])
@@ -126,7 +125,7 @@ func (t *step) stage(events []store.Event, fresh []staged) error {
 	}
 	for _, o := range fresh {
 		e := &events[o.event]
-		key, value = appendEventID(key[:0], e), appendString(appendOrigin(value[:0], e), e.Date)
+		key, value = appendEventID(key[:0], sites[o.site], o.id), appendString(appendOrigin(value[:0], e), e.Date)
 		if err := t.events.Set(key, value, nil); err != nil {
 			return err
 		}

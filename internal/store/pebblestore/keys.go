@@ -133,8 +133,8 @@ func appendEventKey(b []byte, e *store.Event) []byte {
 	return appendPosition(b, e.Position)
 }
 
-func appendEventID(b []byte, e *store.Event) []byte {
-	return appendString(appendSite(b, keyEventID, e.Site), e.ID)
+func appendEventID(b []byte, site, id string) []byte {
+	return appendString(appendSite(b, keyEventID, site), id)
 }
 
 // appendOrigin appends the part of an event ID's value that tells a replay

@@ -30,8 +30,8 @@ func (s *Store) Begin() store.Step {
 }
 
 // take takes those of the sites, which are sorted and distinct, that the step
-// does not have. A step takes sites only once: taking more while it has some could wait for a step that waits for
-// those.
+// does not have. A step takes sites only once: taking more while it has some
+// could wait for a step that waits for those.
 func (t *step) take(ctx context.Context, sites []string) error {
 	missing := slices.DeleteFunc(sites, func(site string) bool {
 		_, has := slices.BinarySearch(t.sites, site)
