@@ -63,43 +63,25 @@ func insertEvents(args []string) (err error) {
 func insertStream(ctx context.Context, q queue.Queue, st store.Store, stream string) (int, error) {
 	// As much as a worker takes at once, and as often as it trims.
 	const batchEntries, batchBytes, trimInterval = 1000, 4 << 20, time.Second
-	var at store.Checkpoint
-	at.Stream = stream
-	dates := map[int64]string{} // by days since 1970
+	dates := map[int64]string{}
+	var last rollup.EntryID
 	inserted, trimmed := 0, time.Now()
 	for {
-		entries, err := q.Read(ctx, stream, at.Position.Entry, batchEntries, batchBytes, 0)
+		entries, err := q.Read(ctx, stream, last, batchEntries, batchBytes, 0)
 		if err != nil || len(entries) == 0 {
 			return inserted, err
 		}
-		count := 0
-		for _, entry := range entries {
-			count += entry.Events
+		events, err := decodeEntries(stream, entries, dates)
+		if err != nil {
+			return inserted, err
 		}
-		events := make([]store.Event, 0, count)
-		for _, entry := range entries {
-			at.Position = rollup.Position{Entry: entry.ID}
-			for line := range strings.SplitSeq(strings.TrimSuffix(entry.Lines, "\n"), "\n") {
-				e, err := event.ParseLine(line)
-				if err != nil {
-					return inserted, err
-				}
-				day := e.Time.Unix() / (24 * 60 * 60)
-				if dates[day] == "" {
-					dates[day] = e.Date(time.UTC)
-				}
-				events = append(events, store.Event{Event: e, Stream: stream, Position: at.Position, Date: dates[day]})
-				at.Position.Line++
-			}
-			at.Position.Line--
-		}
-		at.AsOf = time.UnixMilli(int64(at.Position.Entry.Ms))
-		if err := insertStep(ctx, st, events, at); err != nil {
+		if err := insertStep(ctx, st, events); err != nil {
 			return inserted, err
 		}
 		inserted += len(events)
+		last = entries[len(entries)-1].ID
 		if time.Since(trimmed) >= trimInterval {
-			if err := q.Trim(ctx, stream, at.Position.Entry); err != nil {
+			if err := q.Trim(ctx, stream, last); err != nil {
 				return inserted, err
 			}
 			trimmed = time.Now()
@@ -107,7 +89,37 @@ func insertStream(ctx context.Context, q queue.Queue, st store.Store, stream str
 	}
 }
 
-func insertStep(ctx context.Context, st store.Store, events []store.Event, at store.Checkpoint) error {
+// decodeEntries gives the events of entries. dates keeps the dates of events,
+// by their days since 1970.
+func decodeEntries(stream string, entries []queue.Entry, dates map[int64]string) ([]store.Event, error) {
+	count := 0
+	for _, entry := range entries {
+		count += entry.Events
+	}
+	events := make([]store.Event, 0, count)
+	for _, entry := range entries {
+		position := rollup.Position{Entry: entry.ID}
+		for line := range strings.SplitSeq(strings.TrimSuffix(entry.Lines, "\n"), "\n") {
+			e, err := event.ParseLine(line)
+			if err != nil {
+				return nil, err
+			}
+			day := e.Time.Unix() / (24 * 60 * 60)
+			date := dates[day]
+			if date == "" {
+				date = e.Date(time.UTC)
+				dates[day] = date
+			}
+			events = append(events, store.Event{Event: e, Stream: stream, Position: position, Date: date})
+			position.Line++
+		}
+	}
+	return events, nil
+}
+
+// insertStep inserts events, all of which are new, up to the last one of an
+// entry.
+func insertStep(ctx context.Context, st store.Store, events []store.Event) error {
 	step := st.Begin()
 	defer step.Discard()
 	outcomes, err := step.Insert(ctx, events)
@@ -119,5 +131,9 @@ func insertStep(ctx context.Context, st store.Store, events []store.Event, at st
 			return fmt.Errorf("event %s was not inserted: result %d %s", events[i].ID, outcome.Result, outcome.Reason)
 		}
 	}
-	return step.Commit(ctx, at)
+	last := &events[len(events)-1]
+	return step.Commit(ctx, store.Checkpoint{
+		Stream: last.Stream, Position: last.Position,
+		AsOf: time.UnixMilli(int64(last.Position.Entry.Ms)),
+	})
 }

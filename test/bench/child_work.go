@@ -118,7 +118,6 @@ func awaitShared(ctx context.Context, q queue.Queue, st store.Store, workers int
 
 // awaitEvents waits until workers have done so many events, each once.
 func awaitEvents(workers []*worker.Worker, events int) error {
-	const patience = 30 * time.Second
 	var last worker.Stats
 	for moved := time.Now(); ; time.Sleep(2 * time.Millisecond) {
 		var sum worker.Stats

@@ -43,9 +43,13 @@ func (b *bench) job(ctx context.Context, name string, args ...string) (w work, e
 	return w, nil
 }
 
-// measureJob is called by a job: it runs fn, which works through so many
-// events, and prints what that took.
+// measureJob is what a job does: it runs fn, which works through so many
+// events, and prints what that took. The process comes to rest before, so that
+// nothing is counted of what it took to get ready.
 func measureJob(events int, fn func() error) error {
+	if err := settle(context.Background()); err != nil {
+		return err
+	}
 	begun := time.Now()
 	before, err := processorTime()
 	if err != nil {

@@ -129,6 +129,9 @@ func (d *delivery) send(ctx context.Context, ingest string) error {
 				if i >= len(d.requests) {
 					return nil
 				}
+				if err := c.SetDeadline(time.Now().Add(answerTime)); err != nil {
+					return err
+				}
 				if err := c.exchange(d.requests[i], answer); err != nil {
 					return fmt.Errorf("request %d of %d: %w", i+1, len(d.requests), err)
 				}
@@ -158,14 +161,13 @@ func (d *delivery) to(ctx context.Context, server *daybook, stored int) (float64
 	return float64(d.events) / took.Seconds(), d.verify(ctx, server, stored+d.events)
 }
 
+// patience is how long workers may stand still before a run is given up.
+const patience = time.Minute
+
 // awaitWorked waits until the server's worker has committed so many events since
 // it was started, whose rollups are then written.
 func (d *daybook) awaitWorked(ctx context.Context, events int) error {
-	const (
-		// Asking takes the server about a millisecond.
-		pause    = 20 * time.Millisecond
-		patience = 30 * time.Second
-	)
+	const pause = 20 * time.Millisecond // asking takes the server about one
 	last, moved := 0, time.Now()
 	for {
 		worked, err := d.worked(ctx)
