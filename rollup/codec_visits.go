@@ -60,6 +60,7 @@ func (v *Visits) appendSample(b []byte) []byte {
 		return b
 	}
 	b = binary.AppendUvarint(b, uint64(len(v.users)))
+	v.sort()
 	pages := make(pageNumbers, len(v.users)/2)
 	var next uint64 // the smallest number that can follow
 	for _, user := range v.users {
@@ -215,7 +216,7 @@ func (v *Visits) readSample(r *reader, want sums) {
 		return
 	}
 	visits := make([]visit, want.visits)
-	v.users, v.ids = make([]*visitor, len(users)), make([]uint64, len(users))
+	v.users, v.sorted = make([]*visitor, len(users)), len(users)
 	var pages []string // those that came so far
 	var next uint64
 	for i := range users {
@@ -231,7 +232,7 @@ func (v *Visits) readSample(r *reader, want sums) {
 		for j := range users[i].visits {
 			earliest = users[i].visits[j].read(r, earliest, &pages)
 		}
-		v.users[i], v.ids[i] = &users[i], users[i].id
+		v.users[i] = &users[i]
 	}
 	if len(visits) > 0 || v.sums() != want {
 		r.fail(errSample)

@@ -106,7 +106,6 @@ func (d *Day) count(e *Event) {
 	var hash uint64
 	if e.User != "" {
 		hash = HashUser(e.User)
-		d.Users.InsertHash(hash)
 		d.HourUsers[e.Hour].Insert(hash)
 	}
 	var page string
@@ -123,8 +122,10 @@ func (d *Day) count(e *Event) {
 			page = row.Key // the event's own may be a part of something much larger
 		}
 	}
-	if e.User != "" {
-		d.Visits.count(hash, e.At, view, page)
+	// Whoever is in the sample of visits is in the sketch of users: that spares
+	// it most insertions while it is sparse, when they are not cheap.
+	if e.User != "" && !d.Visits.count(hash, e.At, view, page) {
+		d.Users.InsertHash(hash)
 	}
 }
 

@@ -3,6 +3,7 @@ package rollup
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -43,11 +44,12 @@ type Visits struct {
 	// open tells that there is a sample, although nobody may be in it.
 	open  bool
 	limit uint64
-	// users are in the order of their numbers, which ids has once more: a
-	// number is found there in a few cache lines, and the sample is encoded
-	// in this order without sorting it.
-	users []*visitor
-	ids   []uint64
+	// users are the sample; the first sorted of them are in the order of their
+	// numbers, and the others came since they were sorted.
+	users  []*visitor
+	sorted int
+	// index finds a user; it is made when it is first needed.
+	index visitorIndex
 	// encoded is nil, or the encoding of the sample as it is now: compact has
 	// to make it, and to be stored is mostly what comes next.
 	encoded []byte
@@ -76,20 +78,30 @@ type visit struct {
 func newVisits() Visits { return Visits{open: true, limit: allUsers} }
 
 // count adds one event of the user with the hash; page is the path of a page
-// view. A Day whose visits are closed cannot count any more.
-func (v *Visits) count(hash uint64, at uint32, view bool, page string) {
+// view. It tells whether the user is known to have had events before. A Day
+// whose visits are closed cannot count any more.
+func (v *Visits) count(hash uint64, at uint32, view bool, page string) (known bool) {
 	if !v.open {
 		panic("rollup: an event is folded into a Day whose visits are closed")
 	}
 	id := hash >> 16
 	if id >= v.limit {
-		return
+		return false
 	}
 	v.encoded = nil
-	i, known := slices.BinarySearch(v.ids, id)
+	if v.index == nil {
+		v.index = newVisitorIndex(v.users)
+	}
+	user := v.index.find(id)
+	known = user != nil
 	if !known {
-		v.ids = slices.Insert(v.ids, i, id)
-		v.users = slices.Insert(v.users, i, &visitor{id: id})
+		user = &visitor{id: id}
+		v.users = append(v.users, user)
+		if 2*len(v.users) > len(v.index) {
+			v.index = newVisitorIndex(v.users)
+		} else {
+			v.index.add(user)
+		}
 	}
 	one := visit{start: at, end: at, events: 1}
 	if view {
@@ -97,8 +109,46 @@ func (v *Visits) count(hash uint64, at uint32, view bool, page string) {
 		one.entry, one.entryAt = page, at
 		one.exit, one.exitAt = page, at
 	}
-	v.users[i].add(&one)
-	v.trim(SampledUsers)
+	user.add(&one)
+	// A quarter more, so that sorting them is rare.
+	if len(v.users) > SampledUsers*5/4 {
+		v.trim(SampledUsers)
+	}
+	return known
+}
+
+// visitorIndex finds the users of a sample by their numbers: a hash table with
+// linear probing, at most half full. A number is a part of a hash already, of
+// which in a sample the lower bits vary most. Nil is none; else its length is a
+// power of two.
+type visitorIndex []*visitor
+
+func newVisitorIndex(users []*visitor) visitorIndex {
+	const least = 8
+	x := make(visitorIndex, max(least, 2<<bits.Len(uint(len(users)))))
+	for _, user := range users {
+		x.add(user)
+	}
+	return x
+}
+
+// find gives the user with a number, or nil.
+func (x visitorIndex) find(id uint64) *visitor {
+	for i := int(id) & (len(x) - 1); x[i] != nil; i = (i + 1) & (len(x) - 1) {
+		if x[i].id == id {
+			return x[i]
+		}
+	}
+	return nil
+}
+
+// add adds a user who is not in it.
+func (x visitorIndex) add(user *visitor) {
+	i := int(user.id) & (len(x) - 1)
+	for x[i] != nil {
+		i = (i + 1) & (len(x) - 1)
+	}
+	x[i] = user
 }
 
 // add adds a visit of one event, which belongs to a visit that it is near to,
@@ -150,10 +200,29 @@ func (v *Visits) trim(n int) {
 	if len(v.users) <= n {
 		return
 	}
-	v.limit = v.ids[n]
-	v.encoded = nil
+	v.sort()
+	v.limit = v.users[n].id
+	v.encoded, v.index = nil, nil
 	clear(v.users[n:])
-	v.users, v.ids = v.users[:n], v.ids[:n]
+	v.users, v.sorted = v.users[:n], n
+}
+
+// sort brings the users in the order of their numbers. Only those that came
+// since the last time are sorted, and merged into the others.
+func (v *Visits) sort() {
+	fresh := slices.SortedFunc(slices.Values(v.users[v.sorted:]), func(a, b *visitor) int { return cmp.Compare(a.id, b.id) })
+	// From the end, where the room is that the fresh ones had.
+	for at, old := len(v.users)-1, v.sorted-1; len(fresh) > 0; at-- {
+		last := len(fresh) - 1
+		if old >= 0 && v.users[old].id > fresh[last].id {
+			v.users[at] = v.users[old]
+			old--
+		} else {
+			v.users[at] = fresh[last]
+			fresh = fresh[:last]
+		}
+	}
+	v.sorted = len(v.users)
 }
 
 // compact brings the sample within its bounds.
@@ -207,8 +276,7 @@ func (v *Visits) add(other *Visits) {
 
 func (v *Visits) clone() Visits {
 	c := *v
-	c.encoded = nil
-	c.ids = slices.Clone(v.ids)
+	c.index, c.encoded = nil, nil
 	c.users = make([]*visitor, len(v.users))
 	for i, user := range v.users {
 		c.users[i] = &visitor{id: user.id, visits: slices.Clone(user.visits)}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/daybook-analytics/daybook/rollup"
@@ -46,12 +45,21 @@ func (e *Event) AppendLine(b []byte) []byte {
 func ParseLine(line string) (Event, error) {
 	var fields [fixedFields + rollup.NumDimensions]string
 	n := 0
-	for rest, more := line, true; more; n++ {
-		if n == len(fields) {
+	begin := 0
+	// Fields are short: a search for each tab would cost more than this loop.
+	for i := range len(line) {
+		if line[i] != '\t' {
+			continue
+		}
+		if n == len(fields)-1 {
 			return Event{}, fmt.Errorf("line has more than %d fields: it was written by a newer version", len(fields))
 		}
-		fields[n], rest, more = strings.Cut(rest, "\t")
+		fields[n] = line[begin:i]
+		n++
+		begin = i + 1
 	}
+	fields[n] = line[begin:]
+	n++
 	if fields[0] != lineVersion {
 		return Event{}, fmt.Errorf("line is of version %.20q; this program reads version %s", fields[0], lineVersion)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -54,7 +55,13 @@ type dayScan struct {
 	dates []*dateScan
 	event store.Event
 	fn    func(*store.Event) error
+	// text has the lines of the last events, one behind the other.
+	text strings.Builder
 }
+
+// maxText is about how many bytes of lines lie in one piece, so that not every
+// event costs an allocation.
+const maxText = 16 << 10
 
 // dateScan is the place of a dayScan in one of its dates.
 type dateScan struct {
@@ -181,8 +188,14 @@ func (d *dayScan) one(at *dateScan) error {
 	if err != nil {
 		return err
 	}
+	if d.text.Cap()-d.text.Len() < len(line) {
+		d.text.Reset()
+		d.text.Grow(max(maxText, len(line)))
+	}
+	begin := d.text.Len()
+	d.text.Write(line)
 	d.event.Date, d.event.Position = at.date, at.position
-	if d.event.Event, err = event.ParseLine(string(line)); err != nil {
+	if d.event.Event, err = event.ParseLine(d.text.String()[begin:]); err != nil {
 		return fmt.Errorf("raw event %s of stream %s is damaged: %w", d.event.Position, d.event.Stream, err)
 	}
 	return d.fn(&d.event)
