@@ -24,32 +24,63 @@ import (
 )
 
 // A hundred million events would take some ten minutes by steps, most of it
-// for compactions. So only the first site is filled by steps. All others are
-// copies of it under other names: their rollups are written by the store, and
-// their raw events go as finished tables to where compactions would have
-// brought them in the end.
+// for compactions. So only one site is filled by steps, in a store of its own.
+// All sites are copies of it: their raw events go as finished tables to where
+// compactions would have brought them in the end, and their rollups are written
+// by the store.
 
 // fillCopies makes an installation with the events of a population, which must
 // be a multiple of its sites.
-func fillCopies(ctx context.Context, data string, p *population) error {
+func fillCopies(ctx context.Context, data string, p *population) (err error) {
 	first := *p
 	first.sites, first.events = 1, p.events/p.sites
-	err := withStore(ctx, data, func(st store.Store) error {
+	dir := data + "-first"
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	var days []*rollup.Day
+	var checkpoints map[string]store.Checkpoint
+	err = withStore(ctx, dir, func(st store.Store) error {
 		if err := fill(ctx, st, &first); err != nil {
 			return err
 		}
-		if err := copyRollups(ctx, st, p); err != nil {
+		var err error
+		if checkpoints, err = st.Checkpoints(ctx); err != nil {
 			return err
 		}
-		return settle(ctx)
+		return st.SiteDays(ctx, p.site(0), "", "", "", rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
+			if damaged != nil {
+				return damaged
+			}
+			days = append(days, day)
+			return nil
+		})
 	})
 	if err != nil {
 		return err
 	}
-	if err := copyEvents(ctx, data, p); err != nil {
+	// The store is made first, and gets the tables while it has nothing else
+	// that would keep them from the lowest level.
+	if err := withStore(ctx, data, func(store.Store) error { return nil }); err != nil {
 		return err
 	}
-	return withStore(ctx, data, func(st store.Store) error { return checkCopy(ctx, st, p) })
+	if err := copyEvents(ctx, dir, data, p); err != nil {
+		return err
+	}
+	return withStore(ctx, data, func(st store.Store) error {
+		for site := range p.sites {
+			for _, day := range days {
+				day.Site, day.Rev = p.site(site), 0
+				if err := st.SwapDay(ctx, day); err != nil {
+					return err
+				}
+			}
+		}
+		for _, checkpoint := range checkpoints {
+			if err := st.Begin().Commit(ctx, checkpoint); err != nil {
+				return err
+			}
+		}
+		return errors.Join(checkCopy(ctx, st, p), settle(ctx))
+	})
 }
 
 // withStore calls fn with the store of an installation.
@@ -59,30 +90,6 @@ func withStore(ctx context.Context, data string, fn func(store.Store) error) err
 		return err
 	}
 	return errors.Join(fn(st), st.Close())
-}
-
-// copyRollups writes the rollups of the first site for all others.
-func copyRollups(ctx context.Context, st store.Store, p *population) error {
-	var days []*rollup.Day
-	err := st.SiteDays(ctx, p.site(0), "", "", "", rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
-		if damaged != nil {
-			return damaged
-		}
-		days = append(days, day)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for site := 1; site < p.sites; site++ {
-		for _, day := range days {
-			day.Site, day.Rev = p.site(site), 0
-			if err := st.SwapDay(ctx, day); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // checkCopy makes sure that the store gives the raw events of the last site as
@@ -107,45 +114,57 @@ func checkCopy(ctx context.Context, st store.Store, p *population) error {
 	return err
 }
 
-// copyEvents copies the raw events of the first site, and the keys of their
-// IDs, for all others. No daybook may run on the installation.
-func copyEvents(ctx context.Context, data string, p *population) error {
-	dir := filepath.Join(data, "store")
-	db, err := pebbledb.Open("store", dir, storeOptions(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+// copyEvents copies the raw events of the first site of a population, and the
+// keys of their IDs, from one installation into another one, for all sites. No
+// daybook may run on either.
+func copyEvents(ctx context.Context, from, to string, p *population) error {
+	source, err := openDB(from)
 	if err != nil {
 		return err
 	}
-	var others []string
-	for site := 1; site < p.sites; site++ {
-		others = append(others, p.site(site))
+	target, err := openDB(to)
+	if err != nil {
+		return errors.Join(err, source.Close())
 	}
-	slices.Sort(others)
-	var group errgroup.Group
-	var tables []*tables
-	shares := runtime.GOMAXPROCS(0)
-	for _, kind := range []byte{'e', 'i'} {
-		for sites := range slices.Chunk(others, (len(others)+shares-1)/shares) {
-			t := newTables(db, fmt.Sprintf("%s-%c-%s", dir, kind, sites[0]))
-			tables = append(tables, t)
-			group.Go(func() error {
-				for _, site := range sites {
-					if err := t.copySite(db, kind, p.site(0), site); err != nil {
-						return err
-					}
-				}
-				return t.finish()
-			})
+	err = func() error {
+		var sites []string
+		for site := range p.sites {
+			sites = append(sites, p.site(site))
 		}
-	}
-	err = group.Wait()
-	if err == nil {
+		slices.Sort(sites)
+		// Each share of them gets tables of its own.
+		shares := runtime.GOMAXPROCS(0)
+		var written []*tables
+		var group errgroup.Group
+		for _, kind := range []byte{'e', 'i'} {
+			for share := range slices.Chunk(sites, (len(sites)+shares-1)/shares) {
+				t := newTables(fmt.Sprintf("%s-%c-%s", from, kind, share[0]), target.TableFormat())
+				written = append(written, t)
+				group.Go(func() error {
+					for _, site := range share {
+						if err := t.copySite(source, kind, p.site(0), site); err != nil {
+							return err
+						}
+					}
+					return t.finish()
+				})
+			}
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
 		var paths []string
-		for _, t := range tables {
+		for _, t := range written {
 			paths = append(paths, t.paths...)
 		}
-		err = db.Ingest(ctx, paths)
-	}
-	return errors.Join(err, db.Close())
+		return target.Ingest(ctx, paths)
+	}()
+	return errors.Join(err, source.Close(), target.Close())
+}
+
+// openDB opens the database of an installation's store.
+func openDB(data string) (*pebbledb.DB, error) {
+	return pebbledb.Open("store", filepath.Join(data, "store"), storeOptions(), slog.New(slog.NewTextHandler(io.Discard, nil)))
 }
 
 // tables are finished tables of a database in the making, which get ascending
@@ -162,11 +181,11 @@ type tables struct {
 	key, value []byte
 }
 
-func newTables(db *pebbledb.DB, name string) *tables {
+func newTables(name string, format sstable.TableFormat) *tables {
 	const lowest = 6
 	options := storeOptions()
 	options.EnsureDefaults()
-	return &tables{name: name, options: options.MakeWriterOptions(lowest, db.TableFormat())}
+	return &tables{name: name, options: options.MakeWriterOptions(lowest, format)}
 }
 
 // copySite copies the keys of one kind of a site for another one. Both key and
