@@ -225,12 +225,12 @@ func (d *Day) Compact(l Limits) {
 // of caches.
 func (d *Day) MemorySize() int {
 	const (
-		base     = 4 << 10
+		base     = 3 << 10
 		sketches = 16<<10 + 24<<HourPrecision // of the day and of its hours, dense
 	)
 	size := base + int(min(sketches, 24*d.Events)) + d.Visits.memorySize()
 	for i := range d.Tables {
-		size += d.Tables[i].memorySize()
+		size += d.Tables[i].memorySize(d.Events)
 	}
 	return size
 }

@@ -360,13 +360,15 @@ const rowOverhead = 64
 // size is an upper bound of the table's stored size in bytes, without users.
 func (t *Table) size() int { return rowOverhead*len(t.rows) + t.keyBytes }
 
-// memorySize is about how many bytes the table takes in memory.
-func (t *Table) memorySize() int {
+// memorySize is about how many bytes the table takes in memory when it has
+// counted so many events.
+func (t *Table) memorySize(events uint64) int {
 	const (
-		row   = 144                          // a Count, its pointer, and its place in the index
-		users = 64                           // a Uniques with a short list
+		row   = 100                          // a Count, its pointer, and its place in the index
+		users = 56                           // a Uniques without its users
+		user  = 4                            // in a list
 		sets  = 1 << KeyPrecision            // registers
 		most  = userBytes * 8 / registerBits // all registers that are kept
 	)
-	return (row+users)*len(t.rows) + t.keyBytes + min(sets*len(t.rows), most)
+	return (row+users)*len(t.rows) + t.keyBytes + min(int(min(user*events, most)), sets*len(t.rows))
 }

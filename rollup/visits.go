@@ -291,10 +291,10 @@ func (v *Visits) clone() Visits {
 
 // memorySize is about how many bytes the visits take in memory.
 func (v *Visits) memorySize() int {
-	const user = 240 // with its visits, of which most users have one or two
+	const user = 150 // with its visits, of which most users have one or two
 	size := user * len(v.users)
 	if v.totals != nil {
-		size += v.totals.Entry.memorySize() + v.totals.Exit.memorySize()
+		size += v.totals.Entry.memorySize(0) + v.totals.Exit.memorySize(0)
 	}
 	return size
 }

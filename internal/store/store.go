@@ -214,7 +214,8 @@ type Events interface {
 // SwapDay for them, wait.
 type Step interface {
 	// Insert inserts raw events and tells of each what became of it. It may
-	// be given events that are in the store already.
+	// be given events that are in the store already. They must not be changed
+	// before the step has ended.
 	Insert(ctx context.Context, events []Event) ([]Outcome, error)
 
 	// Load gives the rollups of the keys that are there and whole; of the

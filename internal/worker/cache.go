@@ -44,7 +44,7 @@ func (c *dayCache) drop(key store.DayKey) { delete(c.days, key) }
 func (c *dayCache) clear() { clear(c.days) }
 
 // trim drops the days that were not used for the longest time until the rest
-// fits. It is called between steps.
+// fits. The rollups that it drops must be written, or be in the step.
 func (c *dayCache) trim() {
 	c.clock++
 	total := 0

@@ -124,7 +124,6 @@ func (s *stream) step(ctx context.Context, entries []queue.Entry) error {
 		return fmt.Errorf("commit checkpoint: %w", err)
 	}
 	s.checkpoint = checkpoint
-	s.days.trim()
 	s.stats.events.Add(uint64(len(events)))
 	s.stats.duplicates.Add(duplicates)
 	s.stats.deadLetters.Add(uint64(len(letters)))
@@ -189,9 +188,23 @@ func (s *stream) letter(p rollup.Position, reason string, line []byte) store.Dea
 	return store.DeadLetter{Stream: s.name, Position: p, Reason: reason, Line: line, Time: time.Now().UTC()}
 }
 
+// foldAtOnce is how many rollups are loaded and written at a time. A step of
+// many small sites would else have far more of them in memory than the cache
+// may keep.
+const foldAtOnce = 256
+
 // fold brings the events of the runs into their rollups.
 func (s *stream) fold(ctx context.Context, step store.Step, places places, events []store.Event) error {
-	pending := places.runs()
+	for pending := range slices.Chunk(places.runs(), foldAtOnce) {
+		if err := s.foldRuns(ctx, step, places, pending, events); err != nil {
+			return err
+		}
+		s.days.trim()
+	}
+	return nil
+}
+
+func (s *stream) foldRuns(ctx context.Context, step store.Step, places places, pending []*dayRun, events []store.Event) error {
 	var folding []rollup.Event
 	for len(pending) > 0 {
 		if err := s.load(ctx, step, places, pending); err != nil {

@@ -57,7 +57,7 @@ const DefaultStreams = 4
 // written anywhere but in the log. Pebble holds up to two memtables and
 // recycles one, so that the store stays below 3*memTableSize + cacheSize.
 const (
-	memTableSize = 16 << 20
+	memTableSize = 8 << 20
 	cacheSize    = 8 << 20
 )
 

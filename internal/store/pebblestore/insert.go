@@ -40,7 +40,8 @@ func (t *step) Insert(ctx context.Context, events []store.Event) ([]store.Outcom
 	if err != nil {
 		return nil, err
 	}
-	return outcomes, t.stage(events, sites, fresh)
+	t.events, t.fresh, t.siteNames = events, fresh, sites
+	return outcomes, nil
 }
 
 // staged is an event of a step, by its number there.
@@ -101,32 +102,71 @@ func findNew(lookup *idLookup, events []store.Event, sites []string, siteOf []in
 	return outcomes, fresh, nil
 }
 
-// stage puts new events and their IDs into the batch, all in the order of their
-// keys: Pebble has to sort the batch, and finds it sorted.
-func (t *step) stage(events []store.Event, sites []string, fresh []staged) error {
-	size := 0
-	for i := range events {
-		size += stagedSize(&events[i])
+// batch makes the batch of all that the step writes, in one piece and in the
+// order of the keys: Pebble sorts a large batch before it flushes it, and finds
+// it sorted.
+func (t *step) batch(ctx context.Context) (_ *pebble.Batch, err error) {
+	size := t.rest.Len()
+	for i := range t.events {
+		size += stagedSize(&t.events[i])
 	}
-	t.events = t.s.db.NewBatch(pebble.WithInitialSizeBytes(size))
+	batch := t.s.db.NewBatch(pebble.WithInitialSizeBytes(size))
+	rest, err := t.rest.NewBatchOnlyIter(ctx, nil)
+	if err != nil {
+		return nil, errors.Join(err, batch.Close())
+	}
+	defer closeInto(&err, rest)
+	rest.First()
+	err = cmp.Or(
+		copyBelow(batch, rest, []byte{keyEvent}), t.stageEvents(batch),
+		copyBelow(batch, rest, []byte{keyEventID}), t.stageIDs(batch),
+		copyBelow(batch, rest, nil))
+	if err != nil {
+		return nil, errors.Join(err, batch.Close())
+	}
+	return batch, nil
+}
 
-	_, dateOf := ranks(events, func(e *store.Event) string { return e.Date })
-	byDate := slices.Clone(fresh)
-	slices.SortFunc(byDate, func(a, b staged) int {
-		return cmp.Or(cmp.Compare(a.site, b.site), cmp.Compare(dateOf[a.event], dateOf[b.event]), cmp.Compare(a.event, b.event))
-	})
-	var key, value []byte
-	for _, o := range byDate {
-		e := &events[o.event]
-		key, value = appendEventKey(key[:0], e), e.AppendLine(value[:0])
-		if err := t.events.Set(key, value, nil); err != nil {
+// copyBelow copies what the iterator gives until it comes to the key bound; nil
+// is no bound.
+func copyBelow(batch *pebble.Batch, it *pebble.Iterator, bound []byte) error {
+	for ; it.Valid() && (bound == nil || bytes.Compare(it.Key(), bound) < 0); it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if err := batch.Set(it.Key(), value, nil); err != nil {
 			return err
 		}
 	}
-	for _, o := range fresh {
-		e := &events[o.event]
-		key, value = appendEventID(key[:0], sites[o.site], o.id), appendString(appendOrigin(value[:0], e), e.Date)
-		if err := t.events.Set(key, value, nil); err != nil {
+	return it.Error()
+}
+
+// stageEvents puts the new events into the batch.
+func (t *step) stageEvents(batch *pebble.Batch) error {
+	_, dateOf := ranks(t.events, func(e *store.Event) string { return e.Date })
+	byDate := slices.Clone(t.fresh)
+	slices.SortFunc(byDate, func(a, b staged) int {
+		return cmp.Or(cmp.Compare(a.site, b.site), cmp.Compare(dateOf[a.event], dateOf[b.event]), cmp.Compare(a.event, b.event))
+	})
+	var key, line []byte
+	for _, o := range byDate {
+		e := &t.events[o.event]
+		key, line = appendEventKey(key[:0], e), e.AppendLine(line[:0])
+		if err := batch.Set(key, line, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stageIDs puts the IDs of the new events into the batch.
+func (t *step) stageIDs(batch *pebble.Batch) error {
+	var key, value []byte
+	for _, o := range t.fresh {
+		e := &t.events[o.event]
+		key, value = appendEventID(key[:0], t.siteNames[o.site], o.id), appendString(appendOrigin(value[:0], e), e.Date)
+		if err := batch.Set(key, value, nil); err != nil {
 			return err
 		}
 	}

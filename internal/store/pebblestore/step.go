@@ -17,11 +17,17 @@ type step struct {
 	s *Store
 	// sites are those that the step has to itself, sorted.
 	sites []string
-	// events holds the raw events and their IDs, rest all else. Only rest has
-	// an index: what a step wrote there it reads again, and an index of the
-	// events would cost more than all the rest of the step.
-	events, rest *pebble.Batch
-	inserted     bool
+	// events are what was inserted, and fresh those of them that are new, by
+	// the order of their IDs. siteNames are the sites that staged has the
+	// ranks of.
+	events    []store.Event
+	fresh     []staged
+	siteNames []string
+	inserted  bool
+	// rest holds all else. Only this has an index: what a step wrote there it
+	// reads again, and an index of the events would cost more than all the
+	// rest of the step.
+	rest *pebble.Batch
 }
 
 // Begin is part of store.Store.
@@ -126,10 +132,7 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 	}
 	defer t.s.streams.give(checkpoint.Stream)
 
-	batch, empty := t.rest, t.rest.Empty()
-	if t.events != nil && !t.events.Empty() {
-		batch, empty = t.events, false
-	}
+	empty := len(t.fresh) == 0 && t.rest.Empty()
 	stored, err := t.s.checkpoint(checkpoint.Stream)
 	if err != nil {
 		return err
@@ -143,7 +146,7 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 			return err
 		}
 	}
-	if batch.Empty() {
+	if len(t.fresh) == 0 && t.rest.Empty() {
 		return nil
 	}
 	sync := pebble.Sync
@@ -153,11 +156,11 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 		// each stream would keep an idle disk busy.
 		sync = pebble.NoSync
 	}
-	if batch == t.events {
-		if err := batch.Apply(t.rest, nil); err != nil {
+	batch := t.rest
+	if len(t.fresh) > 0 {
+		if batch, err = t.batch(ctx); err != nil {
 			return err
 		}
-		t.events = nil
 	} else {
 		t.rest = nil
 	}
@@ -167,10 +170,6 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 // Discard is part of store.Step.
 func (t *step) Discard() {
 	// An error of closing a batch that is not written means nothing.
-	if t.events != nil {
-		_ = t.events.Close()
-		t.events = nil
-	}
 	if t.rest != nil {
 		_ = t.rest.Close()
 		t.rest = nil
