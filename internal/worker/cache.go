@@ -1,7 +1,7 @@
 package worker
 
 import (
-	"slices"
+	"container/list"
 
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -12,58 +12,69 @@ import (
 // somebody else has written since has another rev, the swap says so, and it
 // is loaded again. One goroutine uses it.
 type dayCache struct {
-	maxBytes int
-	days     map[store.DayKey]*cachedDay
-	clock    uint64 // counts the trims; a day's age
+	maxBytes, bytes int
+	days            map[store.DayKey]*list.Element
+	// used has the cachedDay of each, the one used last in front; those in
+	// front that are not measured have been used since the last trim.
+	used *list.List
 }
 
 type cachedDay struct {
-	day  *rollup.Day
-	used uint64
+	key      store.DayKey
+	day      *rollup.Day
+	bytes    int
+	measured bool
 }
 
 func newDayCache(maxBytes int) *dayCache {
-	return &dayCache{maxBytes: maxBytes, days: map[store.DayKey]*cachedDay{}}
+	return &dayCache{maxBytes: maxBytes, days: map[store.DayKey]*list.Element{}, used: list.New()}
 }
 
 // get gives a cached day or nil.
 func (c *dayCache) get(key store.DayKey) *rollup.Day {
-	if d := c.days[key]; d != nil {
-		d.used = c.clock
-		return d.day
+	at := c.days[key]
+	if at == nil {
+		return nil
 	}
-	return nil
+	c.used.MoveToFront(at)
+	cached := at.Value.(*cachedDay)
+	cached.measured = false // it may grow
+	return cached.day
 }
 
+// put adds a day that is not there.
 func (c *dayCache) put(key store.DayKey, day *rollup.Day) {
-	c.days[key] = &cachedDay{day, c.clock}
+	c.days[key] = c.used.PushFront(&cachedDay{key: key, day: day})
 }
 
-func (c *dayCache) drop(key store.DayKey) { delete(c.days, key) }
+// drop forgets a day.
+func (c *dayCache) drop(key store.DayKey) {
+	if at := c.days[key]; at != nil {
+		c.bytes -= at.Value.(*cachedDay).bytes
+		c.used.Remove(at)
+		delete(c.days, key)
+	}
+}
 
-func (c *dayCache) clear() { clear(c.days) }
+func (c *dayCache) clear() {
+	clear(c.days)
+	c.used.Init()
+	c.bytes = 0
+}
 
 // trim drops the days that were not used for the longest time until the rest
-// fits. The rollups that it drops must be written, or be in the step.
+// fits. They must be written, or be in the step.
 func (c *dayCache) trim() {
-	c.clock++
-	total := 0
-	for _, d := range c.days {
-		total += d.day.MemorySize()
-	}
-	if total <= c.maxBytes {
-		return
-	}
-	keys := make([]store.DayKey, 0, len(c.days))
-	for key := range c.days {
-		keys = append(keys, key)
-	}
-	slices.SortFunc(keys, func(a, b store.DayKey) int { return int(c.days[a].used) - int(c.days[b].used) })
-	for _, key := range keys {
-		if total <= c.maxBytes {
-			return
+	for at := c.used.Front(); at != nil; at = at.Next() {
+		cached := at.Value.(*cachedDay)
+		if cached.measured {
+			break
 		}
-		total -= c.days[key].day.MemorySize()
-		c.drop(key)
+		c.bytes -= cached.bytes
+		cached.bytes, cached.measured = cached.day.MemorySize(), true
+		c.bytes += cached.bytes
+	}
+	for c.bytes > c.maxBytes {
+		c.drop(c.used.Back().Value.(*cachedDay).key)
 	}
 }
