@@ -32,28 +32,9 @@ import (
 // fillCopies makes an installation with the events of a population, which must
 // be a multiple of its sites.
 func fillCopies(ctx context.Context, data string, p *population) (err error) {
-	first := *p
-	first.sites, first.events = 1, p.events/p.sites
 	dir := data + "-first"
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	var days []*rollup.Day
-	var checkpoints map[string]store.Checkpoint
-	err = withStore(ctx, dir, func(st store.Store) error {
-		if err := fill(ctx, st, &first); err != nil {
-			return err
-		}
-		var err error
-		if checkpoints, err = st.Checkpoints(ctx); err != nil {
-			return err
-		}
-		return st.SiteDays(ctx, p.site(0), "", "", "", rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
-			if damaged != nil {
-				return damaged
-			}
-			days = append(days, day)
-			return nil
-		})
-	})
+	days, checkpoints, err := fillFirst(ctx, dir, p)
 	if err != nil {
 		return err
 	}
@@ -81,6 +62,29 @@ func fillCopies(ctx context.Context, data string, p *population) (err error) {
 		}
 		return errors.Join(checkCopy(ctx, st, p), settle(ctx))
 	})
+}
+
+// fillFirst makes an installation with the events of the first site of a
+// population, and gives its rollups and checkpoints.
+func fillFirst(ctx context.Context, data string, p *population) (days []*rollup.Day, checkpoints map[string]store.Checkpoint, err error) {
+	first := *p
+	first.sites, first.events = 1, p.events/p.sites
+	err = withStore(ctx, data, func(st store.Store) (err error) {
+		if err := fill(ctx, st, &first); err != nil {
+			return err
+		}
+		if checkpoints, err = st.Checkpoints(ctx); err != nil {
+			return err
+		}
+		return st.SiteDays(ctx, p.site(0), "", "", "", rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
+			if damaged != nil {
+				return damaged
+			}
+			days = append(days, day)
+			return nil
+		})
+	})
+	return days, checkpoints, err
 }
 
 // withStore calls fn with the store of an installation.
@@ -164,7 +168,7 @@ func copyEvents(ctx context.Context, from, to string, p *population) error {
 
 // openDB opens the database of an installation's store.
 func openDB(data string) (*pebbledb.DB, error) {
-	return pebbledb.Open("store", filepath.Join(data, "store"), storeOptions(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	return pebbledb.Open("store", filepath.Join(data, "store"), storeOptions(), slog.New(slog.DiscardHandler))
 }
 
 // tables are finished tables of a database in the making, which get ascending
@@ -214,7 +218,7 @@ func (t *tables) copySite(db *pebbledb.DB, kind byte, from, to string) error {
 
 // set adds a key to the tables.
 func (t *tables) set(key, value []byte) error {
-	// What the lowest level has of a store with three levels.
+	// That of the lowest level where there are two above it, beside level 0.
 	const size = 64 << 20
 	if t.writer != nil && t.writer.Raw().EstimatedSize() >= size {
 		if err := t.finish(); err != nil {

@@ -103,21 +103,21 @@ type size struct {
 	speed, p50, p99 []float64
 }
 
-// growth makes the sizes with make, measures each some times in turn, and
+// growth makes the sizes with build, measures each some times in turn, and
 // compares them with the first of them.
-func (b *bench) growth(ctx context.Context, sizes []*size, make func(ctx context.Context, data string, p *population) error) (results []result, err error) {
+func (b *bench) growth(ctx context.Context, sizes []*size, build func(ctx context.Context, data string, p *population) error) (results []result, err error) {
 	dir := filepath.Join(b.dir, "growth")
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	data := func(s *size) string { return filepath.Join(dir, s.name) }
 	for _, s := range sizes {
 		begun := time.Now()
-		if err := make(ctx, data(s), s.stored); err != nil {
+		if err := build(ctx, data(s), s.stored); err != nil {
 			return nil, err
 		}
 		b.progress("  %s made in %.0f s", s.name, time.Since(begun).Seconds())
 	}
-	// What these sizes differ in is more than what chance makes of three runs.
-	for range min(b.pairs, 3) {
+	const most = 3 // more runs take too long
+	for range min(b.pairs, most) {
 		for _, s := range sizes {
 			if err := b.measureSize(ctx, s, data(s)); err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
@@ -131,7 +131,7 @@ func (b *bench) growth(ctx context.Context, sizes []*size, make func(ctx context
 }
 
 // measureSize starts a server on an installation like the one in data, asks for
-// the days of one site for a while, and sends the events of today.
+// the days of one site again and again, and then sends the events of today.
 func (b *bench) measureSize(ctx context.Context, s *size, data string) error {
 	return b.within(func(dir string) error {
 		if err := linkInstallation(data, dir); err != nil {
