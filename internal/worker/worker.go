@@ -41,7 +41,7 @@ type Options struct {
 	// Limits bounds the stored rollups.
 	Limits rollup.Limits
 	// BatchEntries and BatchBytes are the most that one step takes from the
-	// queue: 1,000 entries and 4 MiB by default.
+	// queue: 1,000 entries and 8 MiB by default.
 	BatchEntries, BatchBytes int
 	// Pace is the least time from one step of a stream to the next unless the
 	// stream is behind: 200 ms by default. It spares writing a rollup again
@@ -72,7 +72,7 @@ func (o Options) withDefaults() Options {
 		o.Limits = rollup.DefaultLimits
 	}
 	setDefault(&o.BatchEntries, 1000)
-	setDefault(&o.BatchBytes, 4<<20)
+	setDefault(&o.BatchBytes, 8<<20)
 	setDefault(&o.Pace, 200*time.Millisecond)
 	setDefault(&o.CacheBytes, 16<<20)
 	setDefault(&o.LeaseTime, 5*time.Second)
