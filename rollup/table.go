@@ -67,6 +67,9 @@ type Table struct {
 	// a table that is only read never needs it. Rows are pointers so that
 	// sorting them leaves it true.
 	index map[string]*Count
+	// last is the row found last, or nil: the next event often has the same
+	// value.
+	last *Count
 	// keyBytes is the length of all keys together.
 	keyBytes int
 }
@@ -127,11 +130,15 @@ func (t *Table) AddUser(key string, hash uint64) {
 // row finds the row of a key, or makes one that was not counted yet, for the
 // caller to count.
 func (t *Table) row(key string) *Count {
+	if t.last != nil && t.last.Key == key {
+		return t.last
+	}
 	if t.index == nil {
 		t.makeIndex()
 	}
-	if row := t.index[key]; row != nil {
-		return row
+	t.last = t.index[key]
+	if t.last != nil {
+		return t.last
 	}
 	// The key is cloned because it may be a part of something much larger. The
 	// users lie next to their row because the two are needed together.
@@ -140,7 +147,8 @@ func (t *Table) row(key string) *Count {
 		users Uniques
 	}{count: Count{Key: strings.Clone(key)}, users: Uniques{precision: KeyPrecision}}
 	fresh.count.Users = &fresh.users
-	return t.insert(&fresh.count)
+	t.last = t.insert(&fresh.count)
+	return t.last
 }
 
 // insert adds a row for a key that has none. Up to now the key may have been
@@ -220,7 +228,7 @@ func (t *Table) Compact(m int) {
 			t.keyBytes -= len(row.Key)
 		}
 		clear(t.rows[m:])
-		t.rows = t.rows[:m]
+		t.rows, t.last = t.rows[:m], nil
 	}
 	if len(t.rows) > UserKeys && t.sizeOfUsers() > userBytes {
 		t.dropUsers()

@@ -28,15 +28,26 @@ func FoldDay(ctx context.Context, events Events, day *rollup.Day, zones []string
 	if err != nil {
 		return fmt.Errorf("rollup %s: %w", KeyOf(day), err)
 	}
-	var one [1]rollup.Event
-	return events.ScanDay(ctx, day.Site, dates, day.Marks.Join(nil), upTo, func(e *Event) error {
+	// Some at a time, because a fold looks up the mark of its stream.
+	const atOnce = 64
+	folding := make([]rollup.Event, 0, atOnce)
+	stream := ""
+	err = events.ScanDay(ctx, day.Site, dates, day.Marks.Join(nil), upTo, func(e *Event) error {
 		if !clock.Contains(e.Time) {
 			return nil
 		}
-		one[0] = e.ForFold(e.Position, clock)
-		day.Fold(e.Stream, one[:])
+		if len(folding) == atOnce || e.Stream != stream {
+			day.Fold(stream, folding)
+			folding, stream = folding[:0], e.Stream
+		}
+		folding = append(folding, e.ForFold(e.Position, clock))
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	day.Fold(stream, folding)
+	return nil
 }
 
 // RawDates lists the dates, in order, that raw events of a day can have: those
