@@ -96,8 +96,12 @@ type entry struct {
 	lines  []byte
 }
 
-// maxFront is the most bytes that stand before the lines.
-const maxFront = 4 * binary.MaxVarintLen64
+// maxFront is the most bytes that stand before the lines, and maxEntryExtra the
+// most that an entry takes in a batch beside its lines, with its stream's head.
+const (
+	maxFront      = 4 * binary.MaxVarintLen64
+	maxEntryExtra = 2*(entryKeyLen+maxFront) + 4*binary.MaxVarintLen64
+)
 
 // appendFront appends all that stands before the lines.
 func (e entry) appendFront(b []byte) []byte {

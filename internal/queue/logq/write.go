@@ -63,7 +63,11 @@ func (q *Queue) append(ctx context.Context, groups []queue.Group, errs []error) 
 	}
 	now := uint64(max(1, q.now().UnixMilli()))
 	heads := map[*stream]newHead{}
-	batch := q.db.NewBatch()
+	size := 0
+	for _, g := range groups {
+		size += maxEntryExtra + len(g.Lines)
+	}
+	batch := q.db.NewBatchWithSize(size)
 	for i, g := range groups {
 		s, err := q.stream(g.Stream)
 		if err != nil {

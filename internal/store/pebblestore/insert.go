@@ -110,7 +110,7 @@ func (t *step) batch(ctx context.Context) (_ *pebble.Batch, err error) {
 	for i := range t.events {
 		size += stagedSize(&t.events[i])
 	}
-	batch := t.s.db.NewBatch(pebble.WithInitialSizeBytes(size))
+	batch := t.s.db.NewBatchWithSize(size)
 	rest, err := t.rest.NewBatchOnlyIter(ctx, nil)
 	if err != nil {
 		return nil, errors.Join(err, batch.Close())
