@@ -35,6 +35,10 @@ type Decoder struct {
 	json jsontext.Decoder
 	// in is only there because jsontext reads a bytes.Buffer in place.
 	in bytes.Buffer
+	// follows has for each field the one that came behind it last time, and at
+	// the end the one that came first: senders keep to their order, so that a
+	// name need mostly not be looked up.
+	follows [numFields + 1]int
 
 	// Of the event that is being decoded:
 	text   []byte           // the values, unquoted, one behind the other
@@ -156,6 +160,7 @@ func (d *Decoder) next(now time.Time) (Event, error) {
 func (d *Decoder) readObject() (bad *FieldError, err error) {
 	d.text = d.text[:0]
 	d.values = [numFields]value{}
+	last := numFields
 	if _, err := d.json.ReadToken(); err != nil {
 		return nil, err
 	}
@@ -167,7 +172,10 @@ func (d *Decoder) readObject() (bad *FieldError, err error) {
 		// The name has its place at the end of text for a moment only.
 		start := len(d.text)
 		d.text, _ = jsontext.AppendUnquote(d.text, name)
-		f, known := fieldNumbers[string(d.text[start:])]
+		f, known := d.follows[last], true
+		if fields[f].name != string(d.text[start:]) {
+			f, known = fieldNumbers[string(d.text[start:])]
+		}
 		d.text = d.text[:start]
 		if !known {
 			if err := d.json.SkipValue(); err != nil {
@@ -175,6 +183,7 @@ func (d *Decoder) readObject() (bad *FieldError, err error) {
 			}
 			continue
 		}
+		d.follows[last], last = f, f
 
 		kind := d.json.PeekKind()
 		raw, err := d.json.ReadValue()
