@@ -73,10 +73,10 @@ func appendKey(b []byte, e *event.Event, number int) []byte {
 func storeOptions() *pebble.Options {
 	o := &pebble.Options{
 		CacheSize:                   96 << 20,
-		MemTableSize:                32 << 20,
-		MemTableStopWritesThreshold: 2,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
+		MemTableSize:                16 << 20,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       10,
+		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               64 << 20,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
 	}

@@ -73,7 +73,7 @@ func main() {
 	b := &bench{}
 	flag.StringVar(&b.daybook, "daybook", "bin/daybook", "the binary to measure")
 	flag.IntVar(&b.pairs, "pairs", 5, "how often each comparison is made")
-	flag.DurationVar(&b.span, "span", 2*time.Second, "how long a closed loop of requests is measured")
+	flag.DurationVar(&b.span, "span", 1500*time.Millisecond, "how long a closed loop of requests is measured")
 	flag.IntVar(&b.large, "large", 100_000_000, "stored events up to which growth is measured")
 	parent := flag.String("dir", "", "where to make the directory of the run; by default that of temporary files")
 	only := flag.String("rows", "", "numbers of the rows to measure, as in 1,4; by default all")

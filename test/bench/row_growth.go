@@ -116,7 +116,7 @@ func (b *bench) growth(ctx context.Context, sizes []*size, build func(ctx contex
 		}
 		b.progress("  %s made in %.0f s", s.name, time.Since(begun).Seconds())
 	}
-	const most = 3 // more runs take too long
+	const most = 2 // more runs take too long
 	for range min(b.pairs, most) {
 		for _, s := range sizes {
 			if err := b.measureSize(ctx, s, data(s)); err != nil {
