@@ -74,7 +74,7 @@ func storeOptions() *pebble.Options {
 	o := &pebble.Options{
 		CacheSize:                   96 << 20,
 		MemTableSize:                16 << 20,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 2,
 		L0CompactionThreshold:       10,
 		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               64 << 20,

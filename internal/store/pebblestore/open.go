@@ -54,9 +54,10 @@ func pebbleOptions(opts Options) *pebble.Options {
 
 		// The batch of a step under full load is larger than half of this, and
 		// so is sorted and flushed as it is, which is cheaper than to insert
-		// its keys one by one. Two memtables are 32 MiB of the cache.
+		// its keys one by one. Two memtables are 32 MiB of the cache. A batch
+		// stays in memory until it is flushed, so that the next one waits.
 		MemTableSize:                16 << 20,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 2,
 		// Then there is a flush for each step: let some gather before they are
 		// compacted, and do not stop writing for a burst of them.
 		L0CompactionThreshold: 10,

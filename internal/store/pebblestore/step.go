@@ -161,9 +161,12 @@ func (t *step) Commit(ctx context.Context, checkpoint store.Checkpoint) error {
 		if batch, err = t.batch(ctx); err != nil {
 			return err
 		}
-	} else {
-		t.rest = nil
+		// Both are large, and writing takes its time.
+		if err := t.rest.Close(); err != nil {
+			return errors.Join(err, batch.Close())
+		}
 	}
+	t.rest = nil
 	return t.s.write(batch, sync)
 }
 
