@@ -16,7 +16,7 @@ var appendTests = []test{
 		lines := "1\tid\tsite\tuser\t1\tpage_view\t/Grüße?\r\x00\n2\n"
 		f.append(q, queue.Group{Stream: "1:0", Lines: []byte(lines), Events: 2})
 		entries := f.all(q, "1:0", rollup.EntryID{})
-		if len(entries) != 1 || string(entries[0].Lines) != lines || entries[0].Events != 2 {
+		if len(entries) != 1 || entries[0].Lines != lines || entries[0].Events != 2 {
 			f.Fatalf("got %v", entries)
 		}
 	}},

@@ -56,7 +56,7 @@ func (f *fixture) follow(q queue.Queue, stream int, seen func(rollup.EntryID)) {
 			}
 			after = e.ID
 			entries++
-			for line := range strings.Lines(string(e.Lines)) {
+			for line := range strings.Lines(e.Lines) {
 				counted[line]++
 			}
 			// Appends of one goroutine follow each other, so their entries do.

@@ -146,7 +146,7 @@ func (f *fixture) all(q queue.Queue, stream string, after rollup.EntryID) []queu
 func contents(entries []queue.Entry) []string {
 	lines := make([]string, len(entries))
 	for i, e := range entries {
-		lines[i] = strings.TrimSuffix(string(e.Lines), "\n")
+		lines[i] = strings.TrimSuffix(e.Lines, "\n")
 	}
 	return lines
 }
