@@ -189,7 +189,7 @@ func checkAfterCut(t *rapid.T, cut powerCut) {
 			t.Fatal(err)
 		}
 		for _, e := range entries {
-			lines, lastID = append(lines, string(e.Lines)), e.ID
+			lines, lastID = append(lines, e.Lines), e.ID
 		}
 		// Trimmed ones may be back, and unconfirmed ones may follow.
 		if must := acked[trimmed:]; !contains(lines, must) {
@@ -280,7 +280,7 @@ func TestLogFails(t *testing.T) {
 	}
 	defer q.Close()
 	entries, err := q.Read(t.Context(), "1:0", rollup.EntryID{}, 10, 1000, 0)
-	if err != nil || len(entries) != 1 || string(entries[0].Lines) != "confirmed\n" {
+	if err != nil || len(entries) != 1 || entries[0].Lines != "confirmed\n" {
 		t.Fatalf("after a restart: %v, %v", entries, err)
 	}
 	if errs := q.Append(t.Context(), group("more\n")); errs != nil {

@@ -60,7 +60,7 @@ func (f *fixture) follow(q queue.Queue, stream int, seen func(rollup.EntryID)) {
 				counted[line]++
 			}
 			// Appends of one goroutine follow each other, so their entries do.
-			appender, rest, _ := strings.Cut(string(e.Lines), "/")
+			appender, rest, _ := strings.Cut(e.Lines, "/")
 			number, _, _ := strings.Cut(rest, "/")
 			i, err := strconv.Atoi(number)
 			if err != nil {

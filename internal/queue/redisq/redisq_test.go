@@ -83,7 +83,7 @@ func lines(ctx context.Context, q *Queue) (all []string, err error) {
 			return all, err
 		}
 		for _, e := range entries {
-			all = append(all, string(e.Lines))
+			all = append(all, e.Lines)
 			after = e.ID
 		}
 	}
@@ -124,7 +124,7 @@ func TestStrangeEntries(t *testing.T) {
 		"last\n",
 	}
 	for i, e := range entries {
-		if i >= len(want) || string(e.Lines) != want[i] || e.Events != strings.Count(want[i], "\n") {
+		if i >= len(want) || e.Lines != want[i] || e.Events != strings.Count(want[i], "\n") {
 			t.Errorf("entry %d: %d events, %q", i, e.Events, e.Lines)
 		}
 	}
