@@ -126,6 +126,35 @@ func TestEventsReachTheRollup(t *testing.T) {
 	})
 }
 
+// TestManySitesInAStep has more rollups in a step than are folded at a time, and
+// far more than the cache may keep.
+func TestManySitesInAStep(t *testing.T) {
+	const sites, rounds = 2*foldAtOnce + 100, 3
+	q, st := embedded(t, 1)
+	w := start(t, q, st, Options{CacheBytes: 1})
+	key := func(i int) store.DayKey { return store.DayKey{Site: fmt.Sprintf("site-%d", i), Date: sentKey.Date} }
+	for round := range rounds {
+		var lines []byte
+		for i := range sites {
+			e := modelEvent(0)
+			e.ID, e.Site = fmt.Sprintf("%d", round), key(i).Site
+			lines = append(e.AppendLine(lines), '\n')
+		}
+		if errs := q.Append(t.Context(), []queue.Group{{Stream: "1:0", Lines: lines, Events: sites}}); errs != nil {
+			t.Fatal(errs)
+		}
+	}
+	eventually(t, "all events", func() bool { return w.Stats().Events == sites*rounds })
+	for i := range sites {
+		if day, err := st.Day(t.Context(), key(i)); err != nil || day.Events != rounds {
+			t.Fatalf("rollup %s: %v, %v", key(i), day, err)
+		}
+	}
+	if n := w.Stats().Rebuilt; n > 0 {
+		t.Errorf("%d rollups were folded again", n)
+	}
+}
+
 func TestAsOfMovesOnWithoutEvents(t *testing.T) {
 	q, st := embedded(t, 2)
 	start(t, q, st, Options{})
