@@ -28,6 +28,8 @@ const (
 	// stay with it. With a request that sends slowly it would take memory that
 	// is not counted as held.
 	maxKeptBytes = event.MaxBytes
+	// maxKeptLines is the same for the ends of its lines.
+	maxKeptLines = 2000
 	// minRead is how much room a body has at least when it is read on.
 	minRead = 512
 )
@@ -66,13 +68,19 @@ func (e *endpoint) get() *request {
 	return req
 }
 
-// put keeps a request for later ones, without its buffers if they are large.
+// put keeps a request for later ones, without what is large in it.
 func (e *endpoint) put(req *request) {
-	for _, b := range []*[]byte{&req.body, &req.lines.text} {
-		if cap(*b) > maxKeptBytes {
-			buffers.put(*b)
-			*b = nil
-		}
+	if cap(req.body) > maxKeptBytes {
+		buffers.put(req.body)
+		req.body = nil
+		req.decoder = event.Decoder{} // which still has hold of the body
+	}
+	if cap(req.lines.text) > maxKeptBytes {
+		buffers.put(req.lines.text)
+		req.lines.text = nil
+	}
+	if cap(req.lines.ends) > maxKeptLines {
+		req.lines.ends = nil
 	}
 	e.pool.Put(req)
 }

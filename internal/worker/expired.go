@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -44,21 +43,22 @@ func (s *stream) keptSince(ctx context.Context, places places) (map[string]strin
 	return kept, nil
 }
 
-// someExpired tells whether some events are too old for what is kept.
-func (p places) someExpired(kept map[string]string) bool {
+// expired gives a site that has events which are too old for what is kept; ""
+// is none.
+func (p places) expired(kept map[string]string) string {
 	for site, date := range kept {
 		if p[site].earliest < date {
-			return true
+			return site
 		}
 	}
-	return false
+	return ""
 }
 
 // sift takes the events out that are too old for what is kept, and gives the
 // others, and dead letters for those. What the rollup's mark covers was done
 // with before it became too old, and needs no dead letter: this is a replay.
 func (s *stream) sift(ctx context.Context, step store.Step, places places, events []store.Event, kept map[string]string) ([]store.Event, []store.DeadLetter, error) {
-	if !places.someExpired(kept) {
+	if places.expired(kept) == "" {
 		return events, nil, nil
 	}
 	var expired []store.Event
@@ -103,8 +103,8 @@ func (s *stream) stillKept(ctx context.Context, places places, before map[string
 	if err != nil {
 		return err
 	}
-	if places.someExpired(kept) {
-		return errors.New("raw events went just now, while others of the same dates were stored")
+	if site := places.expired(kept); site != "" {
+		return fmt.Errorf("raw events of %s before %s went just now", site, kept[site])
 	}
 	return nil
 }
