@@ -89,7 +89,7 @@ func TestManyUploads(t *testing.T) {
 func TestSlowSenders(t *testing.T) {
 	const rounds, size = 20, 1 << 20
 	_, rt := start(t, newTestQueue(1), Options{})
-	large := strings.Repeat(" ", size)
+	large := strings.Repeat(" ", size) + "\n" + small
 	before := heap()
 	var slow []*upload
 	for range rounds {
