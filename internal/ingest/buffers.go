@@ -1,7 +1,7 @@
 package ingest
 
 import (
-	"math/bits"
+	"slices"
 	"sync"
 )
 
@@ -12,37 +12,37 @@ var buffers bufferPool
 
 // bufferPool keeps byte slices by size. The zero value is ready, and safe for
 // concurrent use.
-type bufferPool struct{ classes [bufferClasses]sync.Pool }
+type bufferPool struct{ pools [len(bufferSizes)]sync.Pool }
 
-// Class i holds slices whose capacity is minBuffer<<i; the largest is that of
-// the longest body. Larger ones are not kept.
-const (
-	minBuffer     = 1 << 10
-	bufferClasses = 14
-)
-
-const _ = uint(minBuffer<<(bufferClasses-1) - maxBatchBody)
+// bufferSizes are the capacities of the slices that are kept: each at most half
+// as large again as the one before, so that a slice which has grown is at least
+// two thirds full, and up to more than the longest body.
+var bufferSizes = func() (sizes [28]int) {
+	for i := range sizes {
+		sizes[i] = (2 + i%2) << (9 + i/2)
+	}
+	return sizes
+}()
 
 // get gives an empty slice with room for at least size bytes.
 func (p *bufferPool) get(size int) []byte {
-	class := bits.Len(uint(max(size, minBuffer)-1) / minBuffer)
-	if class >= bufferClasses {
+	i, _ := slices.BinarySearch(bufferSizes[:], size)
+	if i == len(bufferSizes) {
 		return make([]byte, 0, size)
 	}
-	if b, ok := p.classes[class].Get().(*[]byte); ok {
+	if b, ok := p.pools[i].Get().(*[]byte); ok {
 		return *b
 	}
-	return make([]byte, 0, minBuffer<<class)
+	return make([]byte, 0, bufferSizes[i])
 }
 
 // put takes back a slice that get or grow gave, and that nobody uses any more.
+// One that append has made larger is not kept.
 func (p *bufferPool) put(b []byte) {
-	class := bits.Len(uint(cap(b))/minBuffer) - 1
-	if class < 0 || class >= bufferClasses || cap(b) != minBuffer<<class {
-		return
+	if i, kept := slices.BinarySearch(bufferSizes[:], cap(b)); kept {
+		b = b[:0]
+		p.pools[i].Put(&b)
 	}
-	b = b[:0]
-	p.classes[class].Put(&b)
 }
 
 // grow makes room for n more bytes behind those of b, which came from get or
@@ -51,7 +51,7 @@ func (p *bufferPool) grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	larger := append(p.get(max(2*cap(b), len(b)+n)), b...)
+	larger := append(p.get(max(cap(b)+1, len(b)+n)), b...)
 	p.put(b)
 	return larger
 }

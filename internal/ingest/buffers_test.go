@@ -7,7 +7,7 @@ import (
 
 func TestBuffers(t *testing.T) {
 	var pool bufferPool
-	for _, size := range []int{0, 1, minBuffer, minBuffer + 1, 3 * minBuffer, maxBatchBody, maxBatchBody + 1} {
+	for _, size := range []int{0, 1, bufferSizes[0], bufferSizes[0] + 1, 3 << 10, maxBatchBody, 2 * maxBatchBody} {
 		b := pool.get(size)
 		if len(b) != 0 || cap(b) < size {
 			t.Errorf("get(%d) gives %d bytes with room for %d", size, len(b), cap(b))
