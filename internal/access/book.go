@@ -1,0 +1,241 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/site"
+	"github.com/daybook-analytics/daybook/internal/store"
+)
+
+const (
+	// bookInterval is how often the store is read, so that what is changed is
+	// known everywhere some seconds later.
+	bookInterval = 2 * time.Second
+	// bookShare bounds what reading costs where there are very many sites: it
+	// rests at least so many times as long as it took.
+	bookShare = 10
+	bookTime  = 30 * time.Second
+)
+
+// Book is what a process knows of the settings of sites and of keys. It reads
+// all of them again and again; while the store is away what it knows stays. All
+// methods are safe for concurrent use.
+type Book struct {
+	records store.Records
+	log     *slog.Logger
+	page    atomic.Pointer[Page]
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+	begun  atomic.Bool
+
+	// Of the goroutine that reads:
+	known   map[recordName]read
+	failing bool
+}
+
+// read is a record as it was read last.
+type read struct {
+	rev   uint64
+	value any
+}
+
+// recordName names a record of any kind.
+type recordName struct {
+	kind store.RecordKind
+	name string
+}
+
+// NewBook makes a Book of the records in a store. It knows nothing before Read
+// or Start.
+func NewBook(records store.Records, log *slog.Logger) *Book {
+	b := &Book{records: records, log: log, known: map[recordName]read{}}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	return b
+}
+
+// Page is what a Book knew at one moment. It never changes.
+type Page struct {
+	sites  map[string]*Site
+	keys   map[string]*Key
+	closed map[Scope]bool
+	// origins are those that sites allow by their whole names, and wild the
+	// sites that have others.
+	origins map[string]bool
+	wild    []*Site
+}
+
+// Site is what is set of one site, ready for use.
+type Site struct {
+	site.Settings
+	// Location is the time zone of its days.
+	Location *time.Location
+}
+
+// unset is a site of which nothing is set.
+var unset = &Site{Location: time.UTC}
+
+// Site gives what is set of a site; of one that nobody has set anything of,
+// the defaults.
+func (p *Page) Site(name string) *Site {
+	if s, ok := p.sites[name]; ok {
+		return s
+	}
+	return unset
+}
+
+// Key gives the key that a token opens, also one that is revoked; nil if there
+// is none.
+func (p *Page) Key(token string) *Key {
+	key, ok := p.keys[idOf(token)]
+	if !ok || !key.opens(token) {
+		return nil
+	}
+	return key
+}
+
+// Closed tells whether there is or was a key for what is asked for with the
+// scope, so that it is not for everybody. Admin keys close what is read, and
+// not the way of events.
+func (p *Page) Closed(scope Scope) bool { return p.closed[scope] }
+
+// KnowsOrigin tells whether any site names a web origin among those that it
+// allows.
+func (p *Page) KnowsOrigin(origin string) bool {
+	return p.origins[origin] || slices.ContainsFunc(p.wild, func(s *Site) bool { return s.AllowsOrigin(origin) })
+}
+
+// addSite adds a site to a page that is being made.
+func (p *Page) addSite(name string, s *Site) {
+	p.sites[name] = s
+	wild := false
+	for _, origin := range s.Origins {
+		p.origins[origin] = true
+		wild = wild || strings.Contains(origin, "*")
+	}
+	if wild {
+		p.wild = append(p.wild, s)
+	}
+}
+
+// Page gives what is known now; nil if nothing was read yet.
+func (b *Book) Page() *Page { return b.page.Load() }
+
+// Start reads everything once, unless Read has, and goes on reading behind it.
+func (b *Book) Start() error {
+	if b.begun.Swap(true) {
+		return errors.New("the settings of sites and keys are read already")
+	}
+	if b.Page() == nil {
+		if err := b.Read(b.ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
+	}
+	b.done.Go(b.follow)
+	return nil
+}
+
+// Stop ends the reading.
+func (b *Book) Stop(context.Context) error {
+	b.cancel()
+	b.done.Wait()
+	return nil
+}
+
+// follow reads until Stop.
+func (b *Book) follow() {
+	rest := time.Duration(bookInterval)
+	for {
+		select {
+		case <-b.ctx.Done():
+			return
+		case <-time.After(rest):
+		}
+		begun := time.Now()
+		err := b.Read(b.ctx)
+		rest = max(bookInterval, bookShare*time.Since(begun))
+		if b.ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err != nil && !b.failing:
+			b.log.Warn("the settings of sites and the keys cannot be read; those that are known stay", "error", err)
+		case err == nil && b.failing:
+			b.log.Info("the settings of sites and the keys are read again")
+		}
+		b.failing = err != nil
+	}
+}
+
+// Read reads everything. It must not be called after Start. A record that
+// cannot be read is left as it was, and is an error.
+func (b *Book) Read(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, bookTime)
+	defer cancel()
+	page := &Page{sites: map[string]*Site{}, keys: map[string]*Key{}, closed: map[Scope]bool{}, origins: map[string]bool{}}
+	known := make(map[recordName]read, len(b.known))
+	var damaged error
+	each := func(kind store.RecordKind, parse func(store.Record) (any, error), add func(name string, value any)) error {
+		return eachRecord(ctx, b.records, kind, func(record store.Record) error {
+			name := recordName{kind, record.Name}
+			old, ok := b.known[name]
+			if !ok || old.rev != record.Rev {
+				value, err := parse(record)
+				switch {
+				case err == nil:
+					old = read{record.Rev, value}
+				case ok:
+					damaged = err
+				default:
+					damaged = err
+					if kind == store.KeyKind {
+						// Whatever it was for must not be open for want of it.
+						page.closed[Ingest], page.closed[Read] = true, true
+					}
+					return nil
+				}
+			}
+			known[name] = old
+			add(record.Name, old.value)
+			return nil
+		})
+	}
+	err := each(store.SiteKind, parseSite, func(name string, value any) { page.addSite(name, value.(*Site)) })
+	if err == nil {
+		parse := func(record store.Record) (any, error) { return parseKey(record) }
+		err = each(store.KeyKind, parse, func(id string, value any) {
+			key := value.(*Key)
+			page.keys[id] = key
+			page.closed[key.Scope] = true
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("read the settings of sites and the keys: %w", err)
+	}
+	page.closed[Read] = page.closed[Read] || page.closed[Admin]
+	b.known = known
+	b.page.Store(page)
+	return damaged
+}
+
+func parseSite(record store.Record) (any, error) {
+	settings, err := site.Parse(record)
+	if err != nil {
+		return nil, err
+	}
+	location, err := event.Location(settings.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("site %s: %w", record.Name, err)
+	}
+	return &Site{Settings: settings, Location: location}, nil
+}

@@ -1,0 +1,260 @@
+package access
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/limit"
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// Mode says when keys are needed.
+type Mode string
+
+// The modes.
+const (
+	// Auto: a role needs keys as soon as one was made for it, and until then
+	// it is open to this machine only.
+	Auto Mode = "auto"
+	// Always: a role needs keys, also while there is none.
+	Always Mode = "keys"
+	// None: nobody needs a key, except operators.
+	None Mode = "none"
+)
+
+// Options are the settings of a Gate. The zero value is that of a role on a
+// machine of its own, without limits.
+type Options struct {
+	Mode Mode // "" is Auto
+	// Proxies are believed when they tell the address of a client.
+	Proxies web.Proxies
+	// Limits counts requests by key and by address; nil is a limit.Local of
+	// its own.
+	Limits limit.Limiter
+	// PerKey bounds the requests of each key, PerAddress those of each address
+	// that come without a key or with a public one, unless it is an address of
+	// this machine itself; zero is no bound.
+	PerKey, PerAddress limit.Rate
+}
+
+// Gate lets requests into one role. It is safe for concurrent use.
+type Gate struct {
+	book  *Book
+	scope Scope
+	opts  Options
+	log   *slog.Logger
+
+	guessers guessers
+	// warned tells that it was said that a proxy is not trusted.
+	warned atomic.Bool
+}
+
+// NewGate makes the gate of a role in which the scope is needed.
+func NewGate(book *Book, scope Scope, opts Options, log *slog.Logger) *Gate {
+	if opts.Mode == "" {
+		opts.Mode = Auto
+	}
+	if opts.Limits == nil {
+		opts.Limits = limit.NewLocal()
+	}
+	return &Gate{book: book, scope: scope, opts: opts, log: log}
+}
+
+// Pass is what a request may do that was let in.
+type Pass struct {
+	// Page is what was known when it came.
+	Page *Page
+	// Key is the one that it has; nil if it needs none.
+	Key *Key
+	// Client is the address that it comes from.
+	Client netip.Addr
+	// Proxied tells that a trusted proxy passed it on.
+	Proxied bool
+}
+
+// errUnread is the answer while nothing is known of keys and sites.
+var errUnread = &web.Error{
+	Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
+	Message: "the settings of sites and the keys could not be read yet; nothing of this request was taken, send it again",
+}
+
+// Admit lets a request in, or gives the answer to it: 401 without a good key
+// where one is needed, 403 with one of another scope, 429 beyond a limit, 503
+// while keys are not known yet. Limits are told in headers of the answer.
+func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
+	page := g.book.Page()
+	if page == nil {
+		return Pass{}, errUnread
+	}
+	pass := Pass{Page: page, Client: g.opts.Proxies.Client(r), Proxied: g.opts.Proxies.Trusts(r)}
+	g.warn(r, &pass)
+	if g.opts.Mode != None {
+		if err := g.identify(r, &pass, g.scope); err != nil {
+			return Pass{}, err
+		}
+		if pass.Key == nil && (g.opts.Mode == Always || page.Closed(g.scope)) {
+			return Pass{}, unauthorized(w, "a key is needed here: give it as Authorization: Bearer KEY")
+		}
+	}
+	return pass, g.bound(w, r, &pass)
+}
+
+// AdmitAdmin lets a request in that has an admin key of all sites, in every
+// mode.
+func (g *Gate) AdmitAdmin(w http.ResponseWriter, r *http.Request) (Pass, error) {
+	page := g.book.Page()
+	if page == nil {
+		return Pass{}, errUnread
+	}
+	pass := Pass{Page: page, Client: g.opts.Proxies.Client(r)}
+	err := g.identify(r, &pass, Admin)
+	switch {
+	case err != nil:
+		return Pass{}, err
+	case pass.Key == nil:
+		return Pass{}, unauthorized(w, "an admin key is needed here: give it as Authorization: Bearer KEY")
+	case pass.Key.Site != EverySite:
+		return Pass{}, forbidden("this key is for site " + pass.Key.Site + " alone, and this is about all sites")
+	}
+	return pass, nil
+}
+
+// Site gives 403 if the request must not do with a site what it asks for.
+func (p *Pass) Site(site string) error {
+	if p.Key == nil || p.Key.ForSite(site) {
+		return nil
+	}
+	return forbidden("this key is for site " + p.Key.Site + ", and not for " + web.Shorten(site))
+}
+
+// EverySite tells whether the request may do with all sites what it asks for.
+func (p *Pass) EverySite() bool { return p.Key == nil || p.Key.Site == EverySite }
+
+// identify finds the key of a request, if it has one, which must be good for
+// the scope.
+func (g *Gate) identify(r *http.Request, pass *Pass, scope Scope) error {
+	token, inQuery := tokenOf(r)
+	if token == "" {
+		return nil
+	}
+	if wait := g.guessers.wait(pass.Client); wait > 0 {
+		return tooManyGuesses(wait)
+	}
+	key := pass.Page.Key(token)
+	switch {
+	case key == nil || key.Revoked != nil:
+		if wait := g.guessers.note(pass.Client); wait > 0 {
+			return tooManyGuesses(wait)
+		}
+		if key != nil {
+			return &web.Error{Status: http.StatusUnauthorized, Message: "this key is revoked"}
+		}
+		return &web.Error{Status: http.StatusUnauthorized, Message: "this key is not known here"}
+	case !key.For(scope):
+		return forbidden(fmt.Sprintf("this key is for the scope %s, and here %s is needed", key.Scope, scope))
+	case inQuery && !key.Public:
+		return forbidden("a key that is no public one must not stand in a URL, where logs keep it: give it as Authorization: Bearer KEY, and make a new one in place of this one")
+	}
+	pass.Key = key
+	return nil
+}
+
+// tokenOf gives the token that a request has, and whether that is in its URL.
+func tokenOf(r *http.Request) (token string, inQuery bool) {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
+		return strings.TrimSpace(token), false
+	}
+	if token := r.Header.Get("X-API-Key"); token != "" {
+		return token, false
+	}
+	if r.URL.RawQuery == "" {
+		return "", false
+	}
+	token = r.URL.Query().Get("key")
+	return token, token != ""
+}
+
+func unauthorized(w http.ResponseWriter, message string) error {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="daybook"`)
+	return &web.Error{Status: http.StatusUnauthorized, Message: message}
+}
+
+func forbidden(message string) error {
+	return &web.Error{Status: http.StatusForbidden, Message: message}
+}
+
+// bound takes the request off what its key and its address have left.
+func (g *Gate) bound(w http.ResponseWriter, r *http.Request, pass *Pass) error {
+	if pass.Key != nil && g.opts.PerKey.PerSecond > 0 {
+		if err := g.take(w, r, "key", pass.Key.ID, g.opts.PerKey); err != nil {
+			return err
+		}
+	}
+	// What has a secret key is a server, which sends for many.
+	if g.opts.PerAddress.PerSecond == 0 || pass.Key != nil && !pass.Key.Public || pass.Client.IsLoopback() {
+		return nil
+	}
+	return g.take(w, r, "address", network(pass.Client), g.opts.PerAddress)
+}
+
+func (g *Gate) take(w http.ResponseWriter, r *http.Request, by, name string, rate limit.Rate) error {
+	left, err := g.opts.Limits.Take(r.Context(), by+":"+name, rate)
+	if err != nil {
+		return err
+	}
+	return limit.Answer(w, by, rate, left)
+}
+
+// network is what an address is counted by: an IPv4 address, or the /64 that
+// whoever has an IPv6 address has all of.
+func network(addr netip.Addr) string {
+	if addr.Is6() {
+		if prefix, err := addr.WithZone("").Prefix(64); err == nil {
+			return prefix.String()
+		}
+	}
+	return addr.String()
+}
+
+// warn says once in the log that all visitors look like one.
+func (g *Gate) warn(r *http.Request, pass *Pass) {
+	if !pass.Client.IsLoopback() || pass.Proxied || r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == "" || g.warned.Swap(true) {
+		return
+	}
+	g.log.Warn("requests come through a proxy on this machine that is not trusted to tell the addresses of clients: visitors cannot be told apart; give --trusted-proxies 127.0.0.1,::1")
+}
+
+// CheckListen tells why the role must not listen on an address: it would be
+// open to other machines. It is asked when keys are known.
+func (g *Gate) CheckListen(flag, addr string) error {
+	if g.opts.Mode != Auto || isLoopback(addr) {
+		return nil
+	}
+	page := g.book.Page()
+	if page == nil {
+		return fmt.Errorf("%s %s is not of this machine alone, and the store, which knows whether there are keys, cannot be read: try again, or say --auth=keys", flag, addr)
+	}
+	if page.Closed(g.scope) {
+		return nil
+	}
+	return fmt.Errorf("%s %s is not of this machine alone, and there is no key yet, so that everybody could come in: make one with `daybook keys create --scope %s --site SITE`, or say --auth=none if that is meant", flag, addr, g.scope)
+}
+
+// isLoopback tells whether an address to listen on is of this machine alone.
+func isLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
