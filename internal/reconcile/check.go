@@ -15,7 +15,7 @@ import (
 type Store interface {
 	store.Days
 	store.Events
-	store.SiteRecords
+	store.Records
 	KeptSince(ctx context.Context, site string) (string, error)
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
 }

@@ -36,7 +36,7 @@ func (r Range) Validate() error {
 type Lister interface {
 	store.Inventory
 	store.Events
-	store.SiteRecords
+	store.Records
 }
 
 // sitesAtOnce is how many sites are asked for at once.
@@ -124,7 +124,7 @@ func datesOf(ctx context.Context, st Lister, name, zone string, zones []string, 
 }
 
 // zonesOf gives the zones that raw events of a site may be dated in.
-func zonesOf(ctx context.Context, st store.SiteRecords, name string) ([]string, error) {
+func zonesOf(ctx context.Context, st store.Records, name string) ([]string, error) {
 	settings, err := site.NewDirectory(st, 0).Get(ctx, name)
 	return settings.All(), err
 }

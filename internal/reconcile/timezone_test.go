@@ -257,11 +257,11 @@ func (w *world) onlyIn(name, zone string) {
 	}
 }
 
-func (d *dyingStore) SwapSiteRecord(ctx context.Context, record *store.SiteRecord) error {
+func (d *dyingStore) SwapRecord(ctx context.Context, kind store.RecordKind, record *store.Record) error {
 	if err := d.die(); err != nil {
 		return err
 	}
-	return d.JobStore.SwapSiteRecord(ctx, record)
+	return d.JobStore.SwapRecord(ctx, kind, record)
 }
 
 func (d *dyingStore) DropRollups(ctx context.Context, site, zone string) error {

@@ -37,7 +37,7 @@ func (s *brokenStore) setZone(t rapid.TB, name, zone string, zones ...string) {
 	t.Helper()
 	body, err := json.Marshal(site.Settings{Zone: zone, Zones: zones})
 	if err == nil {
-		err = s.SwapSiteRecord(context.Background(), &store.SiteRecord{Site: name, Body: body})
+		err = s.SwapRecord(context.Background(), store.SiteKind, &store.Record{Name: name, Body: body})
 	}
 	if err != nil {
 		t.Fatal(err)

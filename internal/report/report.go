@@ -25,7 +25,7 @@ import (
 type Store interface {
 	store.Days
 	store.Events
-	store.SiteRecords
+	store.Records
 	store.Jobs
 	KeptSince(ctx context.Context, site string) (string, error)
 	Sites(ctx context.Context, after string, limit int) ([]string, error)

@@ -46,7 +46,7 @@ func (s *slowStore) SiteDays(_ context.Context, site, _, from, _ string, _ rollu
 	return fn(rollup.NewDay(site, from), nil)
 }
 
-func (s *slowStore) SiteRecords(context.Context, []string) (map[string]store.SiteRecord, error) {
+func (s *slowStore) Records(context.Context, store.RecordKind, []string) (map[string]store.Record, error) {
 	return nil, nil
 }
 

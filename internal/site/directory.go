@@ -14,7 +14,7 @@ import (
 // Directory reads and changes the settings of sites. It is safe for concurrent
 // use, also by several processes on one store.
 type Directory struct {
-	records store.SiteRecords
+	records store.Records
 	keep    time.Duration
 	now     func() time.Time
 
@@ -34,7 +34,7 @@ const maxKnown = 100_000
 // NewDirectory makes a Directory of the records in a store. What it has read
 // it gives again for so long (0: it asks each time). Who writes by the settings
 // must ask each time.
-func NewDirectory(records store.SiteRecords, keep time.Duration) *Directory {
+func NewDirectory(records store.Records, keep time.Duration) *Directory {
 	return &Directory{records: records, keep: keep, now: time.Now, known: map[string]known{}}
 }
 
@@ -53,7 +53,7 @@ func (d *Directory) GetAll(ctx context.Context, sites []string) (map[string]Sett
 	}
 	// What is read is from after this time.
 	asked := d.now()
-	records, err := d.records.SiteRecords(ctx, missing)
+	records, err := d.records.Records(ctx, store.SiteKind, missing)
 	if err != nil {
 		return nil, fmt.Errorf("read the settings of sites: %w", err)
 	}
@@ -107,7 +107,7 @@ func (d *Directory) remember(sites []string, all map[string]Settings, asked time
 // and is returned, and nothing is changed.
 func (d *Directory) Change(ctx context.Context, site string, change func(*Settings) error) (Settings, error) {
 	for {
-		records, err := d.records.SiteRecords(ctx, []string{site})
+		records, err := d.records.Records(ctx, store.SiteKind, []string{site})
 		if err != nil {
 			return Settings{}, fmt.Errorf("read the settings of site %s: %w", site, err)
 		}
@@ -121,11 +121,11 @@ func (d *Directory) Change(ctx context.Context, site string, change func(*Settin
 		if err := change(&settings); err != nil {
 			return Settings{}, err
 		}
-		record.Site = site
+		record.Name = site
 		if record.Body, err = json.Marshal(settings); err != nil {
 			return Settings{}, err
 		}
-		err = d.records.SwapSiteRecord(ctx, &record)
+		err = d.records.SwapRecord(ctx, store.SiteKind, &record)
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}
@@ -143,7 +143,7 @@ const listedAtOnce = 1000
 // it and is returned.
 func (d *Directory) Each(ctx context.Context, fn func(site string, settings Settings) error) error {
 	for after := ""; ; {
-		records, err := d.records.SiteRecordsAfter(ctx, after, listedAtOnce)
+		records, err := d.records.RecordsAfter(ctx, store.SiteKind, after, listedAtOnce)
 		if err != nil {
 			return fmt.Errorf("list the settings of sites: %w", err)
 		}
@@ -152,10 +152,10 @@ func (d *Directory) Each(ctx context.Context, fn func(site string, settings Sett
 			if err != nil {
 				return err
 			}
-			if err := fn(record.Site, settings); err != nil {
+			if err := fn(record.Name, settings); err != nil {
 				return err
 			}
-			after = record.Site
+			after = record.Name
 		}
 		if len(records) < listedAtOnce {
 			return nil

@@ -94,10 +94,10 @@ func ZoneName(zone string) string {
 }
 
 // Parse reads the settings in a record.
-func Parse(record store.SiteRecord) (Settings, error) {
+func Parse(record store.Record) (Settings, error) {
 	var s Settings
 	if err := json.Unmarshal(record.Body, &s); err != nil {
-		return Settings{}, fmt.Errorf("the settings of site %s cannot be read: %w", record.Site, err)
+		return Settings{}, fmt.Errorf("the settings of site %s cannot be read: %w", record.Name, err)
 	}
 	return s, nil
 }

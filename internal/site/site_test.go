@@ -15,17 +15,17 @@ import (
 
 // records is a store of records in memory.
 type records struct {
-	of    map[string]store.SiteRecord
+	of    map[string]store.Record
 	reads int
 	// intrude, if set, is what somebody else does just before the next write.
 	intrude func()
 }
 
-func newRecords() *records { return &records{of: map[string]store.SiteRecord{}} }
+func newRecords() *records { return &records{of: map[string]store.Record{}} }
 
-func (r *records) SiteRecords(_ context.Context, sites []string) (map[string]store.SiteRecord, error) {
+func (r *records) Records(_ context.Context, _ store.RecordKind, sites []string) (map[string]store.Record, error) {
 	r.reads++
-	found := map[string]store.SiteRecord{}
+	found := map[string]store.Record{}
 	for _, site := range sites {
 		if record, ok := r.of[site]; ok {
 			found[site] = record
@@ -34,31 +34,33 @@ func (r *records) SiteRecords(_ context.Context, sites []string) (map[string]sto
 	return found, nil
 }
 
-func (r *records) SiteRecordsAfter(_ context.Context, after string, limit int) ([]store.SiteRecord, error) {
-	var list []store.SiteRecord
+func (r *records) RecordsAfter(_ context.Context, _ store.RecordKind, after string, limit int) ([]store.Record, error) {
+	var list []store.Record
 	for _, record := range r.of {
-		if record.Site > after {
+		if record.Name > after {
 			list = append(list, record)
 		}
 	}
-	slices.SortFunc(list, func(a, b store.SiteRecord) int { return strings.Compare(a.Site, b.Site) })
+	slices.SortFunc(list, func(a, b store.Record) int { return strings.Compare(a.Name, b.Name) })
 	return list[:min(limit, len(list))], nil
 }
 
-func (r *records) SwapSiteRecord(_ context.Context, record *store.SiteRecord) error {
+func (r *records) SwapRecord(_ context.Context, _ store.RecordKind, record *store.Record) error {
 	if intrude := r.intrude; intrude != nil {
 		r.intrude = nil
 		intrude()
 	}
-	if r.of[record.Site].Rev != record.Rev {
+	if r.of[record.Name].Rev != record.Rev {
 		return store.ErrConflict
 	}
 	record.Rev++
-	r.of[record.Site] = *record
+	r.of[record.Name] = *record
 	return nil
 }
 
-func (r *records) DropSiteRecord(context.Context, store.SiteRecord) error { panic("not used") }
+func (r *records) DropRecord(context.Context, store.RecordKind, store.Record) error {
+	panic("not used")
+}
 
 func TestSettingsThroughAChange(t *testing.T) {
 	ctx := t.Context()
@@ -152,7 +154,7 @@ func TestEachSite(t *testing.T) {
 	r := newRecords()
 	for n := range listedAtOnce + 1 {
 		site := fmt.Sprintf("%05d", n)
-		r.of[site] = store.SiteRecord{Site: site, Body: []byte("{}")}
+		r.of[site] = store.Record{Name: site, Body: []byte("{}")}
 	}
 	n := 0
 	err := NewDirectory(r, 0).Each(t.Context(), func(site string, _ Settings) error {
@@ -165,7 +167,7 @@ func TestEachSite(t *testing.T) {
 	if err != nil || n != listedAtOnce+1 {
 		t.Errorf("%d sites listed, %v", n, err)
 	}
-	r.of["broken"] = store.SiteRecord{Site: "broken", Body: []byte("{")}
+	r.of["broken"] = store.Record{Name: "broken", Body: []byte("{")}
 	if _, err := NewDirectory(r, 0).Get(t.Context(), "broken"); err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("a broken record gives %v", err)
 	}

@@ -31,7 +31,7 @@ type Store interface {
 
 	Days
 	Events
-	SiteRecords
+	Records
 	Leases
 	Operations
 

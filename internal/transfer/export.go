@@ -72,7 +72,7 @@ type Exported struct {
 type Source interface {
 	store.Events
 	store.Inventory
-	store.SiteRecords
+	store.Records
 	Day(ctx context.Context, key store.DayKey) (*rollup.Day, error)
 	KeptSince(ctx context.Context, site string) (string, error)
 }

@@ -75,7 +75,7 @@ func (e *InputError) Unwrap() error { return e.Err }
 type Target interface {
 	Day(ctx context.Context, key store.DayKey) (*rollup.Day, error)
 	SwapDay(ctx context.Context, day *rollup.Day) error
-	store.SiteRecords
+	store.Records
 	EventDates(ctx context.Context, site, from, to string) ([]string, error)
 	KeptSince(ctx context.Context, site string) (string, error)
 	Expire(ctx context.Context, site, before string) (removed int64, err error)

@@ -149,7 +149,7 @@ type modelStore struct {
 	events      map[string]store.Event
 	days        map[store.DayKey][]byte
 	born        uint64 // counts the new rollups, each of which gets revs of its own
-	records     map[string]store.SiteRecord
+	records     map[string]store.Record
 	checkpoints map[string]store.Checkpoint
 	letters     map[string]store.DeadLetter
 	kept        map[string]string
@@ -235,13 +235,15 @@ func (s actorStore) Month(context.Context, store.DayKey, rollup.Fields) (*rollup
 }
 func (s actorStore) PutMonth(context.Context, *rollup.Day) error          { panic("not used") }
 func (s actorStore) Sites(context.Context, string, int) ([]string, error) { panic("not used") }
-func (s actorStore) SiteRecordsAfter(context.Context, string, int) ([]store.SiteRecord, error) {
+func (s actorStore) RecordsAfter(context.Context, store.RecordKind, string, int) ([]store.Record, error) {
 	panic("not used")
 }
-func (s actorStore) DropSiteRecord(context.Context, store.SiteRecord) error { panic("not used") }
+func (s actorStore) DropRecord(context.Context, store.RecordKind, store.Record) error {
+	panic("not used")
+}
 
-func (s actorStore) SiteRecords(_ context.Context, sites []string) (map[string]store.SiteRecord, error) {
-	found := map[string]store.SiteRecord{}
+func (s actorStore) Records(_ context.Context, _ store.RecordKind, sites []string) (map[string]store.Record, error) {
+	found := map[string]store.Record{}
 	err := s.a.call("settings", func() error {
 		for _, site := range sites {
 			if record, ok := s.records[site]; ok {
@@ -253,14 +255,14 @@ func (s actorStore) SiteRecords(_ context.Context, sites []string) (map[string]s
 	return found, err
 }
 
-func (s actorStore) SwapSiteRecord(_ context.Context, record *store.SiteRecord) error {
-	return s.a.call("change settings of "+record.Site, func() error {
-		if s.a.fault == conflict || s.records[record.Site].Rev != record.Rev {
+func (s actorStore) SwapRecord(_ context.Context, _ store.RecordKind, record *store.Record) error {
+	return s.a.call("change settings of "+record.Name, func() error {
+		if s.a.fault == conflict || s.records[record.Name].Rev != record.Rev {
 			return store.ErrConflict
 		}
 		written := *record
 		written.Rev++
-		s.records[record.Site] = written
+		s.records[record.Name] = written
 		return nil
 	})
 }

@@ -118,7 +118,7 @@ func newWorld(t *rapid.T) *world {
 			checkpoints: map[string]store.Checkpoint{},
 			letters:     map[string]store.DeadLetter{},
 			kept:        map[string]string{},
-			records:     map[string]store.SiteRecord{},
+			records:     map[string]store.Record{},
 			busy:        map[string]*actor{},
 			poison:      poison,
 		},
@@ -137,7 +137,7 @@ func newWorld(t *rapid.T) *world {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.store.records[name] = store.SiteRecord{Site: name, Rev: 1, Body: body}
+			w.store.records[name] = store.Record{Name: name, Rev: 1, Body: body}
 		}
 	}
 	if w.changing && len(w.batch) < len(modelStreams) {

@@ -27,7 +27,7 @@ type Queue interface {
 // Store is what a worker needs of the store.
 type Store interface {
 	store.Events
-	store.SiteRecords
+	store.Records
 	store.Leases
 	Begin() store.Step
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)

@@ -46,7 +46,8 @@ type Store struct {
 	client *mongo.Client
 	db     *mongo.Database
 
-	events, days, months, checkpoints, leases, deadLetters, schema, retention, sites, jobs *mongo.Collection
+	events, days, months, checkpoints, leases, deadLetters, schema, retention, jobs *mongo.Collection
+	records                                                                         map[store.RecordKind]*mongo.Collection
 }
 
 var _ store.Store = (*Store)(nil)
@@ -109,8 +110,12 @@ func connect(ctx context.Context, c *options.ClientOptions, database string) (*S
 		deadLetters: db.Collection("dead_letters"),
 		schema:      db.Collection("schema"),
 		retention:   db.Collection("retention"),
-		sites:       db.Collection("sites"),
 		jobs:        db.Collection("jobs"),
+		records: map[store.RecordKind]*mongo.Collection{
+			store.SiteKind: db.Collection("sites"),
+			store.KeyKind:  db.Collection("keys"),
+			store.SaltKind: db.Collection("salts"),
+		},
 	}
 	if err := client.Ping(ctx, nil); err != nil {
 		return nil, errors.Join(explain(ctx, "connect to MongoDB", err), s.Close())

@@ -47,7 +47,7 @@ func TestCommands(t *testing.T) {
 	job := &store.Job{ID: "job"}
 	month := rollup.NewDay("a", "2026-11")
 	month.Parts = []rollup.Part{{Date: "2026-11-24", Rev: 1}}
-	record := &store.SiteRecord{Site: "a"}
+	record := &store.Record{Name: "a"}
 	step := s.Begin()
 	defer step.Discard()
 	for _, err := range []error{
@@ -81,11 +81,11 @@ func TestCommands(t *testing.T) {
 		s.PutMonth(ctx, month),
 		second(s.Month(ctx, store.KeyOf(month), rollup.AllFields)),
 		s.DropRollups(ctx, "a", ""),
-		s.SwapSiteRecord(ctx, record),
-		s.SwapSiteRecord(ctx, record),
-		second(s.SiteRecords(ctx, []string{"a"})),
-		second(s.SiteRecordsAfter(ctx, "", 10)),
-		s.DropSiteRecord(ctx, store.SiteRecord{Site: "a", Rev: 2}),
+		s.SwapRecord(ctx, store.SaltKind, record),
+		s.SwapRecord(ctx, store.SaltKind, record),
+		second(s.Records(ctx, store.SaltKind, []string{"a"})),
+		second(s.RecordsAfter(ctx, store.SaltKind, "", 10)),
+		s.DropRecord(ctx, store.SaltKind, store.Record{Name: "a", Rev: 2}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -170,10 +170,10 @@ func TestOutage(t *testing.T) {
 		second(s.Month(t.Context(), store.KeyOf(day), rollup.AllFields)),
 		s.PutMonth(t.Context(), day),
 		s.DropRollups(t.Context(), "a", ""),
-		second(s.SiteRecords(t.Context(), []string{"a"})),
-		second(s.SiteRecordsAfter(t.Context(), "", 10)),
-		s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a"}),
-		s.DropSiteRecord(t.Context(), store.SiteRecord{Site: "a", Rev: 1}),
+		second(s.Records(t.Context(), store.SaltKind, []string{"a"})),
+		second(s.RecordsAfter(t.Context(), store.SaltKind, "", 10)),
+		s.SwapRecord(t.Context(), store.SaltKind, &store.Record{Name: "a"}),
+		s.DropRecord(t.Context(), store.SaltKind, store.Record{Name: "a", Rev: 1}),
 	} {
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("error is %v, want ErrUnavailable", err)

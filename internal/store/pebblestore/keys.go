@@ -22,6 +22,8 @@ const (
 	keyDeadLetter  = 'd' // store.DeadLetter.Key: time, reason, line
 	keyKept        = 'k' // site, as it is: date of store.Retention.KeptSince
 	keySite        = 's' // site, as it is: rev, body of its record
+	keyAccess      = 'a' // ID of a key that gives access, as it is: the same
+	keySalt        = 't' // date of a salt, as it is: the same
 	keyJob         = 'j' // store.Job.ID: rev, body
 	keySchema      = 'v' // nothing more: the schema version
 )

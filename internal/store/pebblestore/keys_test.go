@@ -143,7 +143,9 @@ func TestStoredForm(t *testing.T) {
 	_, err = s.Expire(t.Context(), "a", "2026-11-24")
 	check(t, err)
 	check(t, s.SwapJob(t.Context(), &store.Job{ID: "7", Body: []byte("work")}))
-	check(t, s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a", Body: []byte("settings")}))
+	for kind, body := range map[store.RecordKind]string{store.SiteKind: "settings", store.KeyKind: "key", store.SaltKind: "salt"} {
+		check(t, s.SwapRecord(t.Context(), kind, &store.Record{Name: "a", Body: []byte(body)}))
+	}
 
 	const (
 		date     = "2026-11-24" + "\x00\x01"
@@ -172,6 +174,8 @@ func TestStoredForm(t *testing.T) {
 		"ka":                                     "2026-11-24",
 		"j7":                                     zeros + "\x01" + "work",
 		"sa":                                     zeros + "\x01" + "settings",
+		"aa":                                     zeros + "\x01" + "key",
+		"ta":                                     zeros + "\x01" + "salt",
 		"v":                                      zeros + "\x02",
 	}
 	check(t, s.scan(t.Context(), []byte{0}, []byte{0xff}, func(key, value []byte) error {

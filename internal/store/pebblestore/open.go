@@ -39,7 +39,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, dir: dir, sweepBatch: sweepBatch}
-	if err := s.readSiteRecords(); err != nil {
+	if err := s.readRecords(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

@@ -177,9 +177,17 @@ func (s *Store) purge(ctx context.Context, site, before string) error {
 		case keyDeadLetter: // has no site either
 			lower, upper = []byte{kind}, []byte{kind + 1}
 		}
-		if err := s.db.Compact(ctx, lower, upper, false); err != nil {
-			return fmt.Errorf("taking what was erased off the disk of %s: %w", s.dir, err)
+		if err := s.purgeRange(ctx, lower, upper); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// purgeRange takes off the disk what was deleted with lower <= key < upper.
+func (s *Store) purgeRange(ctx context.Context, lower, upper []byte) error {
+	if err := s.db.Compact(ctx, lower, upper, false); err != nil {
+		return fmt.Errorf("taking what was erased off the disk of %s: %w", s.dir, err)
 	}
 	return nil
 }

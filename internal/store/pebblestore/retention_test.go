@@ -157,13 +157,15 @@ func TestRecordsAreDurable(t *testing.T) {
 		{"Expire", func() error { _, err := s.Expire(t.Context(), "a", "2026-11-24"); return err }, "2026-11-24 []"},
 		{"SwapJob", func() error { return s.SwapJob(t.Context(), &store.Job{ID: "job", Body: []byte("!")}) }, "2026-11-24 [{job 1 [33]}]"},
 		{"DropJob", func() error { return s.DropJob(t.Context(), "job") }, "2026-11-24 []"},
-		{"SwapSiteRecord", func() error { return s.SwapSiteRecord(t.Context(), &store.SiteRecord{Site: "a"}) }, "2026-11-24 [] record of rev 1"},
+		{"SwapRecord", func() error { return s.SwapRecord(t.Context(), store.SiteKind, &store.Record{Name: "a"}) }, "2026-11-24 [] record of rev 1"},
 		{"PutMonth", func() error {
 			m := newDay(month)
 			m.Parts = []rollup.Part{{Date: "2026-11-24", Rev: 1}}
 			return s.PutMonth(t.Context(), m)
 		}, "2026-11-24 [] record of rev 1, month"},
-		{"DropSiteRecord", func() error { return s.DropSiteRecord(t.Context(), store.SiteRecord{Site: "a", Rev: 1}) }, "2026-11-24 [], month"},
+		{"DropRecord", func() error {
+			return s.DropRecord(t.Context(), store.SiteKind, store.Record{Name: "a", Rev: 1})
+		}, "2026-11-24 [], month"},
 		{"DropRollups", func() error { return s.DropRollups(t.Context(), "a", month.Zone) }, "2026-11-24 []"},
 	} {
 		check(t, c.write())
@@ -172,7 +174,7 @@ func TestRecordsAreDurable(t *testing.T) {
 		check(t, err)
 		jobs, err := after.Jobs(t.Context(), "", 10)
 		check(t, err)
-		records, err := after.SiteRecords(t.Context(), []string{"a"})
+		records, err := after.Records(t.Context(), store.SiteKind, []string{"a"})
 		check(t, err)
 		got := fmt.Sprint(kept, " ", jobs)
 		if record, ok := records["a"]; ok {

@@ -42,7 +42,7 @@ type Store struct {
 	// whose checkpoint is being written.
 	sites, streams busySet
 	leases         leases
-	records        siteRecords
+	records        records
 	// deletion is held while dead letters are deleted, migration while
 	// migrating, jobs from reading a job to writing it.
 	deletion, migration, jobs sync.Mutex

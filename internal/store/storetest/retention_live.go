@@ -53,16 +53,16 @@ func (b Backend) testRemovalCancelled(t *testing.T) {
 		"DayDates":  func() error { _, err := s.DayDates(done, site, "", "", ""); return err },
 		"KeptSince": func() error { _, err := s.KeptSince(done, site); return err },
 		"Job":       func() error { _, err := s.Job(done, "job"); return err },
-		"SiteRecords": func() error {
-			_, err := s.SiteRecords(done, []string{site})
+		"Records": func() error {
+			_, err := s.Records(done, store.SiteKind, []string{site})
 			return err
 		},
-		"SiteRecordsAfter": func() error { _, err := s.SiteRecordsAfter(done, "", 10); return err },
-		"SwapSiteRecord":   func() error { return s.SwapSiteRecord(done, &store.SiteRecord{Site: site}) },
-		"DropSiteRecord":   func() error { return s.DropSiteRecord(done, store.SiteRecord{Site: site}) },
-		"Jobs":             func() error { _, err := s.Jobs(done, "", 10); return err },
-		"SwapJob":          func() error { return s.SwapJob(done, &changed) },
-		"DropJob":          func() error { return s.DropJob(done, "job") },
+		"RecordsAfter": func() error { _, err := s.RecordsAfter(done, store.SiteKind, "", 10); return err },
+		"SwapRecord":   func() error { return s.SwapRecord(done, store.SiteKind, &store.Record{Name: site}) },
+		"DropRecord":   func() error { return s.DropRecord(done, store.SiteKind, store.Record{Name: site}) },
+		"Jobs":         func() error { _, err := s.Jobs(done, "", 10); return err },
+		"SwapJob":      func() error { return s.SwapJob(done, &changed) },
+		"DropJob":      func() error { return s.DropJob(done, "job") },
 	} {
 		t.Run(name, func(t *testing.T) { wantErr(t, call(), context.Canceled) })
 	}
@@ -70,7 +70,7 @@ func (b Backend) testRemovalCancelled(t *testing.T) {
 	stored, err := s.Job(t.Context(), "job")
 	check(t, err)
 	wantEqual(t, "rev of the job", stored.Rev, 1)
-	records, err := s.SiteRecordsAfter(t.Context(), "", 10)
+	records, err := s.RecordsAfter(t.Context(), store.SiteKind, "", 10)
 	check(t, err)
 	wantEqual(t, "records of sites", len(records), 0)
 }

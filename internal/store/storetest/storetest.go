@@ -71,7 +71,8 @@ func Run(t *testing.T, b Backend) {
 	t.Run("EraseDays", b.testEraseDays)
 	t.Run("RemovalCancelled", b.testRemovalCancelled)
 	t.Run("RemovalStopped", b.testRemovalStopped)
-	t.Run("SiteRecords", b.testSiteRecords)
+	t.Run("Records", eachKind(b.testRecords))
+	t.Run("RecordKinds", b.testRecordKinds)
 	t.Run("Jobs", b.testJobs)
 	t.Run("Model", b.testModel)
 	if b.Atomic {
@@ -79,7 +80,7 @@ func Run(t *testing.T, b Backend) {
 	}
 	if b.Concurrent {
 		t.Run("Concurrent", b.testConcurrent)
-		t.Run("ConcurrentSiteRecords", b.testConcurrentSiteRecords)
+		t.Run("ConcurrentRecords", eachKind(b.testConcurrentRecords))
 		t.Run("ConcurrentJobs", b.testConcurrentJobs)
 		t.Run("RemovalLive", b.testRemovalLive)
 	}
