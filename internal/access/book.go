@@ -86,10 +86,12 @@ type Site struct {
 var unset = &Site{Location: time.UTC}
 
 // Site gives what is set of a site; of one that nobody has set anything of,
-// the defaults.
+// the defaults. Of no Page at all it gives these of every site.
 func (p *Page) Site(name string) *Site {
-	if s, ok := p.sites[name]; ok {
-		return s
+	if p != nil {
+		if s, ok := p.sites[name]; ok {
+			return s
+		}
 	}
 	return unset
 }

@@ -98,11 +98,23 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 		if err := g.identify(r, &pass, g.scope); err != nil {
 			return Pass{}, err
 		}
-		if pass.Key == nil && (g.opts.Mode == Always || page.Closed(g.scope)) {
+		if pass.Key == nil && g.closed(page) {
 			return Pass{}, unauthorized(w, "a key is needed here: give it as Authorization: Bearer KEY")
 		}
 	}
 	return pass, g.bound(w, r, &pass)
+}
+
+// closed tells whether a key is needed.
+func (g *Gate) closed(page *Page) bool {
+	return g.opts.Mode == Always || g.opts.Mode == Auto && page.Closed(g.scope)
+}
+
+// AllowsOrigin tells whether there may be a site that pages of a web origin may
+// send events of.
+func (g *Gate) AllowsOrigin(origin string) bool {
+	page := g.book.Page()
+	return page != nil && (!g.closed(page) || page.KnowsOrigin(origin))
 }
 
 // AdmitAdmin lets a request in that has an admin key of all sites, in every
