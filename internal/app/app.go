@@ -20,6 +20,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/retention"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/telemetry"
+	"github.com/daybook-analytics/daybook/internal/tracker"
 	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/internal/worker"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -149,6 +150,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 		a.metrics.Ingest(in.Stats, opts)
 		rt := a.router("ingest")
 		in.Register(rt)
+		tracker.Register(rt)
 		a.ingestServer = web.NewServer("ingest", cfg.Ingest.IngestAddr, rt, a.queueReady, log)
 		a.parts = append(a.parts, in, a.ingestServer)
 	}
