@@ -15,8 +15,14 @@ import (
 )
 
 // goldenDay is a day of one event in version 2 of the encoding.
-// docs/format/rollup.md walks through these bytes.
-const goldenDay = "02" + // version
+// docs/format/rollup.md walks through these bytes. beforeBots is the same as it
+// was written before there was the table of bots.
+const (
+	goldenDay  = goldenHead + "0b" + goldenTables + "0000" + goldenVisits + "0a699b3b"
+	beforeBots = goldenHead + "0a" + goldenTables + goldenVisits + "5ac35531"
+)
+
+const goldenHead = "02" + // version
 	"0173" + // site "s"
 	"0d4575726f70652f4265726c696e" + // zone "Europe/Berlin"
 	"0a323032362d31312d3234" + // date "2026-11-24"
@@ -31,22 +37,23 @@ const goldenDay = "02" + // version
 	"18" + "020e000100000000000000010342171c000000049cae881a" + // sketch of 24 bytes
 	"010a010a010a010a010a010a010a010a010a" + // nobody in hours 0 to 8: 1 byte, precision 10
 	"05" + "0a" + "d085c700" + // hour 9: 5 bytes, precision 10, the hash of "u"
-	"010a010a010a010a010a010a010a010a010a010a010a010a010a010a" + // nobody in hours 10 to 23
-	"0a" + // ten tables:
-	"00" + "01" + "09706167655f76696577" + "01" + "00" + // event_type: floor 0, one row, "page_view" 1, error 0,
+	"010a010a010a010a010a010a010a010a010a010a010a010a010a010a" // nobody in hours 10 to 23
+
+// The number of tables comes before them.
+const goldenTables = "00" + "01" + "09706167655f76696577" + "01" + "00" + // event_type: floor 0, one row, "page_view" 1, error 0,
 	"05" + "08" + "d085c700" + "00" + // its users: 5 bytes, precision 8, the hash; none missed
 	"00" + "01" + "012f" + "01" + "00" + // path: floor 0, one row, "/" 1, error 0,
 	"05" + "08" + "d085c700" + "00" + // its users
-	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + // the others are empty
-	"1f" + // visits of 31 bytes:
+	"0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" + "0000" // the others are empty
+
+const goldenVisits = "1f" + // visits of 31 bytes:
 	"01" + // a sample, no totals
 	"80808080808040" + // limit 2^48: everybody
 	"01" + "01" + "01" + "00" + "01" + // one visit, one bounce, one view, 0 ms, 1^2
 	"01" + // one user
 	"faf880b8dc9034" + "01" + // the user's number, one visit
 	"c094de0f" + "00" + "01" + // at 33,000,000 ms, one event, one view,
-	"01" + "012f" + // of page 1, which is new, "/"
-	"5ac35531" // checksum
+	"01" + "012f" // of page 1, which is new, "/"; behind it comes the checksum
 
 func TestGoldenDay(t *testing.T) {
 	want := rollup.NewDay("s", "2026-11-24")
@@ -60,6 +67,11 @@ func TestGoldenDay(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSame(t, decode(t, golden), want)
+	old, err := hex.DecodeString(beforeBots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, decode(t, old), want)
 	if b := encode(t, want); !bytes.Equal(b, golden) {
 		t.Errorf("the day is now encoded as %x;\nanother encoding needs another version", b)
 	}
@@ -177,7 +189,7 @@ func TestUnmarshalRefusesWhatCannotBe(t *testing.T) {
 		"older version":           {with([]byte{1}, empty[1:]...), "rebuild the day"},
 		"no body":                 {[]byte{2}, "cut off"},
 		"more after the end":      {with(empty, 0), "1 bytes too many"},
-		"too many tables":         {with(with(counts, 11), make([]byte, 50)...), "11 tables"},
+		"too many tables":         {with(with(counts, 12), make([]byte, 50)...), "12 tables"},
 		"endless rows":            {with(counts, 1, 0, 0xff, 0xff, 0xff, 0xff, 0x0f), "cut off"},
 		"number of over 64 bits":  {with(counts, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02, 0), "cut off"},
 		"error above the count":   {row(0, 2, 3, 0), "error 3"},
@@ -266,7 +278,8 @@ func useDay(t *testing.T, d *rollup.Day) {
 	}
 }
 
-// fullDay is a day with n keys in every table and 10 times as many users.
+// fullDay is a day with n keys in every table but that of bots, and 10 times as
+// many users.
 func fullDay(n int) *rollup.Day {
 	d := rollup.NewDay("site", "2026-11-24")
 	rng := rand.New(rand.NewPCG(3, 4))
@@ -276,7 +289,7 @@ func fullDay(n int) *rollup.Day {
 		e.Position = rollup.Position{Entry: rollup.EntryID{Ms: 1_764_000_000_000 + uint64(i)}}
 		e.Hour = i % 24
 		e.User = longKey(i, 12)
-		for dim := range e.Values {
+		for dim := range rollup.Bot {
 			e.Values[dim] = longKey(rng.IntN(n), 24)
 		}
 		e.Values[rollup.EventType] = rollup.PageView

@@ -24,15 +24,16 @@ type Day struct {
 	// Marks tells up to where each stream is folded.
 	Marks Marks
 
-	// Events counts all events, Views those of type page_view; HourEvents and
-	// HourViews the same for each hour of the site's local time.
+	// Events counts all events but those of bots, Views those of type page_view;
+	// HourEvents and HourViews the same for each hour of the site's local time.
 	Events, Views         uint64
 	HourEvents, HourViews [24]uint64
 	// Users is the sketch of the distinct users, HourUsers the same for each
 	// hour, of HourPrecision.
 	Users     Sketch
 	HourUsers [24]Uniques
-	// Tables holds the counts of each dimension.
+	// Tables holds the counts of each dimension. Events of bots are in that of
+	// Bot, and nowhere else in a Day.
 	Tables [NumDimensions]Table
 	// Visits are the visits of the day's users.
 	Visits Visits
@@ -76,6 +77,11 @@ type Event struct {
 // stream, moves the mark to the last of them, and tells how many it counted.
 // All events must be of this day and this stream, in the order of their
 // positions.
+//
+// An event of a bot is counted in the table of Bot and in nothing else: no
+// total, hour, user, visit or other table has it. It counts as folded and moves
+// the mark like any other. So what was filtered is known by its reason, and as
+// exactly as all that was not, through crashes and rebuilds.
 func (d *Day) Fold(stream string, events []Event) int {
 	mark := d.Marks[stream]
 	folded := 0
@@ -94,8 +100,12 @@ func (d *Day) Fold(stream string, events []Event) int {
 	return folded
 }
 
-// count adds one event to every number of the day.
+// count adds one event to every number of the day that it belongs to.
 func (d *Day) count(e *Event) {
+	if bot := e.Values[Bot]; bot != "" {
+		d.Tables[Bot].row(bot).N++
+		return
+	}
 	view := e.Values[EventType] == PageView
 	d.Events++
 	d.HourEvents[e.Hour]++
@@ -149,6 +159,14 @@ func (d *Day) Merge(other *Day) {
 	}
 	d.Visits.add(&other.Visits)
 }
+
+// Bots is how many events of bots there are. It is exact while the table of Bot
+// is, which has a row for each of a few reasons.
+func (d *Day) Bots() uint64 { return d.Tables[Bot].sum() }
+
+// Empty tells whether nothing was counted. Of a day that was read in part the
+// table of Bot must have been.
+func (d *Day) Empty() bool { return d.Events == 0 && d.Bots() == 0 }
 
 // Clone gives a copy that shares nothing with d.
 func (d *Day) Clone() *Day {

@@ -54,8 +54,8 @@ func TestFoldIsExactlyOnce(t *testing.T) {
 				t.Fatalf("mark is at %v, want %v", mark, events[last-1].Position)
 			}
 		}
-		if uint64(counted) != m.events {
-			t.Fatalf("Fold counted %d events, want %d", counted, m.events)
+		if uint64(counted) != m.folded {
+			t.Fatalf("Fold counted %d events, want %d", counted, m.folded)
 		}
 		wantSame(t, d, want)
 
@@ -80,6 +80,46 @@ func TestFoldOrderDoesNotMatter(t *testing.T) {
 		}
 		got, _ := fold(map[string][]rollup.Event{"s": other})
 		wantSame(t, got, want)
+	})
+}
+
+// What a bot did is counted once, by its reason, and moves the mark; nothing
+// else of the day changes.
+func TestBotsAreCountedByReasonOnly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		events := runOf(40).Draw(t, "events")
+		reasons := map[string]uint64{}
+		for i := range events {
+			events[i].Values[rollup.Bot] = ""
+		}
+		people, _ := fold(map[string][]rollup.Event{"s": events})
+		if len(events) == 0 {
+			return
+		}
+		bots := slices.Clone(events)
+		for i := range bots {
+			bots[i].Position.Entry.Ms += 1_000_000
+			bots[i].Values[rollup.Bot] = rapid.SampledFrom([]string{"crawler", "headless"}).Draw(t, "reason")
+			reasons[bots[i].Values[rollup.Bot]]++
+		}
+		d := people.Clone()
+		if got := d.Fold("s", bots); got != len(bots) {
+			t.Fatalf("Fold counted %d events of bots, want %d", got, len(bots))
+		}
+		if mark := bots[len(bots)-1].Position; d.Marks["s"] != mark {
+			t.Fatalf("mark is at %v, want %v", d.Marks["s"], mark)
+		}
+		for _, row := range d.Tables[rollup.Bot].Rows() {
+			if row.N != reasons[row.Key] || row.Users.Estimate() != 0 {
+				t.Fatalf("%s has %d events of %d users, want %d of none", row.Key, row.N, row.Users.Estimate(), reasons[row.Key])
+			}
+			delete(reasons, row.Key)
+		}
+		if len(reasons) > 0 {
+			t.Fatalf("not counted are %v", reasons)
+		}
+		d.Tables[rollup.Bot], d.Marks = rollup.Table{}, people.Marks
+		wantSame(t, d, people)
 	})
 }
 

@@ -19,6 +19,10 @@ const (
 	UTMSource
 	UTMMedium
 	UTMCampaign
+	// Bot is why an event is one of a bot, as "crawler"; empty: it is none. It
+	// is found out when the event comes in: no sender gives it. See Day.Fold for
+	// what is counted of bots.
+	Bot
 
 	// NumDimensions is how many there are.
 	NumDimensions
@@ -40,6 +44,7 @@ var dimensions = [NumDimensions]struct {
 	UTMSource:   {name: "utm_source"},
 	UTMMedium:   {name: "utm_medium"},
 	UTMCampaign: {name: "utm_campaign"},
+	Bot:         {name: "bot"},
 }
 
 // String gives the dimension's name as it stands in events and in queries,

@@ -52,7 +52,7 @@ func TestMillionDistinctPathsAndUsers(t *testing.T) {
 	}
 	d := foldAsStored(t, func(i int) rollup.Event {
 		e := rollup.Event{Hour: i % 24, At: uint32(i%24*3_600_000 + i%1_000_000), User: fmt.Sprintf("user-%d", i)}
-		for dim := range e.Values {
+		for dim := range rollup.Bot {
 			e.Values[dim] = values[i%len(values)]
 		}
 		e.Values[rollup.EventType] = rollup.PageView
@@ -149,13 +149,16 @@ func largestDay(length int) *rollup.Day {
 	var events []rollup.Event
 	for i := range 50_000 {
 		e := rollup.Event{Position: rollup.Position{Line: uint32(i + 1)}, Hour: i % 24, At: uint32(i%24*3_600_000 + i/24), User: fmt.Sprint("user-", i)}
-		for dim := range e.Values {
+		for dim := range rollup.Bot {
 			e.Values[dim] = longKey(i%(i%2500+1), length)
 		}
 		e.Values[rollup.EventType] = rollup.PageView
 		events = append(events, e)
 	}
 	d.Fold("1:0", events)
+	for i := range 2500 {
+		d.Tables[rollup.Bot].Add(longKey(i, length), 1)
+	}
 	d.Compact(rollup.DefaultLimits)
 	return d
 }

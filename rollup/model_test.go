@@ -13,6 +13,8 @@ import (
 // model is a Day as one would count it with all memory in the world: a plain
 // map for every table and for the users, and all events for the visits.
 type model struct {
+	// folded is how many events there were, bots of them are those of bots.
+	folded, bots          uint64
 	events, views         uint64
 	hourEvents, hourViews [24]uint64
 	users                 map[string]bool
@@ -38,6 +40,12 @@ func newModel() *model {
 }
 
 func (m *model) count(e rollup.Event) {
+	m.folded++
+	if bot := e.Values[rollup.Bot]; bot != "" {
+		m.bots++
+		m.tables[rollup.Bot][bot]++
+		return
+	}
 	view := e.Values[rollup.EventType] == "page_view"
 	m.events++
 	m.hourEvents[e.Hour]++
@@ -81,6 +89,9 @@ func (m *model) check(t rapid.TB, d *rollup.Day) {
 		if got := d.HourUsers[h].Estimate(); got != uint64(len(m.hourUsers[h])) {
 			t.Fatalf("hour %d has %d users, want %d", h, got, len(m.hourUsers[h]))
 		}
+	}
+	if d.Bots() != m.bots || d.Empty() != (m.folded == 0) {
+		t.Fatalf("day has %d events of bots, want %d of %d in all; empty: %t", d.Bots(), m.bots, m.folded, d.Empty())
 	}
 	for dim := range d.Tables {
 		got := map[string]uint64{}

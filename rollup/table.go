@@ -310,6 +310,15 @@ func (t *Table) Top(n int) ([]Count, bool) {
 	return top, exact && (len(top) == n || t.floor == 0)
 }
 
+// sum adds up the counts of all rows.
+func (t *Table) sum() uint64 {
+	var n uint64
+	for _, row := range t.rows {
+		n += row.N
+	}
+	return n
+}
+
 // RowsExact tells whether every count in the table is exact, whatever keys it
 // may lack.
 func (t *Table) RowsExact() bool {

@@ -23,7 +23,8 @@ const (
 	MaxAhead = 10 * time.Minute
 )
 
-// The numbers of the fields; those of the dimensions come last.
+// The numbers of the fields; those of the dimensions come last, that of
+// rollup.Bot among them, which no sender can give.
 const (
 	fieldSite = iota
 	fieldID
@@ -39,7 +40,7 @@ const (
 
 // rule says what is right in a field of text.
 type rule struct {
-	name     string
+	name     string // empty: the field cannot be given
 	required bool
 	min, max int // bytes
 }
@@ -57,7 +58,9 @@ var fields = func() [numFields]rule {
 	}
 	for dim := range rollup.NumDimensions {
 		r := &rules[fieldDimensions+int(dim)]
-		r.name = dim.String()
+		if dim != rollup.Bot {
+			r.name = dim.String()
+		}
 		if r.max == 0 {
 			r.max = MaxValue
 		}
@@ -65,11 +68,14 @@ var fields = func() [numFields]rule {
 	return rules
 }()
 
-// FieldNames lists the fields of an event by their names in JSON.
+// FieldNames lists the fields of an event that can be given, by their names in
+// JSON.
 func FieldNames() []string {
-	names := make([]string, numFields)
-	for f, r := range fields {
-		names[f] = r.name
+	var names []string
+	for _, r := range fields {
+		if r.name != "" {
+			names = append(names, r.name)
+		}
 	}
 	return names
 }
@@ -78,7 +84,9 @@ func FieldNames() []string {
 var fieldNumbers = func() map[string]int {
 	numbers := make(map[string]int, numFields)
 	for f, r := range fields {
-		numbers[r.name] = f
+		if r.name != "" {
+			numbers[r.name] = f
+		}
 	}
 	return numbers
 }()

@@ -43,6 +43,8 @@ func violation(e *Event) string {
 		return fmt.Sprintf("site is %q", e.Site)
 	case e.Type() == "":
 		return "the type is empty"
+	case e.Values[rollup.Bot] != "":
+		return "a sender made a bot of it: " + e.Values[rollup.Bot]
 	case path != "" && path[0] != '/', path == "" && e.Type() == rollup.PageView, strings.ContainsAny(path, "?#"):
 		return fmt.Sprintf("path is %q", path)
 	case e.Time.Location() != time.UTC, e.Time.Nanosecond()%1e6 != 0, e.Time.Unix() < 0, e.Time.After(now.Add(10 * time.Minute)):

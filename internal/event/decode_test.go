@@ -31,7 +31,7 @@ func TestDecodeAllFields(t *testing.T) {
 		"site_id": "site-abc", "event_id": "e-1", "event_type": "page_view", "path": "/pricing",
 		"user_id": "Zo\u00eb \"Z\" 🙂", "timestamp": "2026-11-24T10:29:59.987654+01:00",
 		"referrer": "https://example.org/?q=1", "country": "DE", "device": "phone", "browser": "Firefox",
-		"os": "Linux", "utm_source": "s", "utm_medium": "m", "utm_campaign": "c", "more": [{"a": null}]}`)
+		"os": "Linux", "utm_source": "s", "utm_medium": "m", "utm_campaign": "c", "bot": "crawler", "": "crawler", "more": [{"a": null}]}`)
 	if err != nil {
 		t.Fatal(err)
 	}

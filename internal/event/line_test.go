@@ -29,11 +29,13 @@ func TestLine(t *testing.T) {
 			"1\ti\ts\t\t1795512600123\te"},
 		{"page view", Event{ID: "i", Site: "s", User: "u", Time: at, Values: values("event_type", "page_view", "path", "/a b")},
 			"1\ti\ts\tu\t1795512600123\tpage_view\t/a b"},
-		{"only the last", Event{ID: "i", Site: "s", Time: at, Values: values("event_type", "e", "utm_campaign", "c")},
+		{"before there were bots", Event{ID: "i", Site: "s", Time: at, Values: values("event_type", "e", "utm_campaign", "c")},
 			"1\ti\ts\t\t1795512600123\te\t\t\t\t\t\t\t\t\tc"},
 		{"all", Event{ID: "i", Site: "s", User: "u", Time: at, Values: values("event_type", "e", "path", "/p", "referrer", "r",
-			"country", "c", "device", "d", "browser", "b", "os", "o", "utm_source", "us", "utm_medium", "um", "utm_campaign", "uc")},
-			"1\ti\ts\tu\t1795512600123\te\t/p\tr\tc\td\tb\to\tus\tum\tuc"},
+			"country", "c", "device", "d", "browser", "b", "os", "o", "utm_source", "us", "utm_medium", "um", "utm_campaign", "uc", "bot", "crawler")},
+			"1\ti\ts\tu\t1795512600123\te\t/p\tr\tc\td\tb\to\tus\tum\tuc\tcrawler"},
+		{"only the last", Event{ID: "i", Site: "s", Time: at, Values: values("event_type", "e", "bot", "crawler")},
+			"1\ti\ts\t\t1795512600123\te" + strings.Repeat("\t", 10) + "crawler"},
 		{"1970", Event{ID: "i", Site: "s", Time: time.UnixMilli(0).UTC(), Values: values("event_type", "e")},
 			"1\ti\ts\t\t0\te"},
 	} {
@@ -53,7 +55,7 @@ func TestParseLineRefuses(t *testing.T) {
 		{"nothing", "", `line is of version ""; this program reads version 1`},
 		{"newer version", "2\ti\ts\tu\t1\te", `line is of version "2"; this program reads version 1`},
 		{"a long something", strings.Repeat("x", 100), `line is of version "xxxxxxxxxxxxxxxxxxxx"; this program reads version 1`},
-		{"newer dimension", "1\ti\ts\tu\t1\te" + strings.Repeat("\t", 10) + "x", "line has more than 15 fields: it was written by a newer version"},
+		{"newer dimension", "1\ti\ts\tu\t1\te" + strings.Repeat("\t", 11) + "x", "line has more than 16 fields: it was written by a newer version"},
 		{"cut off", "1\ti\ts\tu", "line has 4 fields where at least 5 belong"},
 		{"no time", "1\ti\ts\tu\t\te", `line's time "" is not a number of milliseconds from 0 to 999999999999999`},
 		{"time before 1970", "1\ti\ts\tu\t-1\te", `line's time "-1" is not a number of milliseconds from 0 to 999999999999999`},
@@ -73,7 +75,7 @@ func TestParseLineRefuses(t *testing.T) {
 
 // FuzzParseLine proves that what can be read can be written and read again.
 func FuzzParseLine(f *testing.F) {
-	f.Add("1\ti\ts\tu\t1795512600123\te\t/p\tr\tc\td\tb\to\tus\tum\tuc")
+	f.Add("1\ti\ts\tu\t1795512600123\te\t/p\tr\tc\td\tb\to\tus\tum\tuc\tcrawler")
 	f.Add("1\ti\ts\t\t+1\te\t\t\t")
 	f.Add("2\t\t\t")
 	f.Fuzz(func(t *testing.T, line string) {
