@@ -27,6 +27,22 @@ type Settings struct {
 	// because it has or had them, or is being changed to them; nil is Zone
 	// alone.
 	Zones []string `json:"timezones,omitempty"`
+
+	// Added tells that the site was added by name, and not only by its events.
+	Added bool `json:"added,omitempty"`
+	// Origins are the web origins from whose pages events are taken, as
+	// ParseOrigin gives them; nil is all.
+	Origins []string `json:"origins,omitempty"`
+	// KeepRawDays is for how many whole days raw events are kept, 0 for ever;
+	// nil is as long as the worker's own settings say.
+	KeepRawDays *int `json:"keep_raw_days,omitempty"`
+	// Bots says what is kept of the events of bots.
+	Bots BotPolicy `json:"bots,omitempty"`
+	// DataCenters takes what comes from the addresses of data centres for
+	// bots.
+	DataCenters bool `json:"data_centers,omitempty"`
+	// Paths are applied to the paths of events.
+	Paths PathRules `json:"paths,omitzero"`
 }
 
 // All lists the time zones that raw events of the site may be dated in, at
