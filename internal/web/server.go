@@ -30,6 +30,9 @@ type Server struct {
 	http   http.Server
 	served sync.WaitGroup
 
+	// connections is the most that there are at a time.
+	connections int
+
 	// ready tells whether the role can do its work; nil means that it can.
 	ready    func(context.Context) error
 	draining atomic.Bool
@@ -49,11 +52,12 @@ func NewServer(name, addr string, rt *Router, ready func(context.Context) error,
 	}, rt, ready, log)
 }
 
-// NewServerOn makes a server on what listen gives it when it starts. It adds /healthz and /readyz to the router: the first answers 200 while the
-// process lives, the second while ready, which has two seconds, gives no
-// error and the server is not stopping.
+// NewServerOn makes a server on what listen gives it when it starts. It adds
+// /healthz and /readyz to the router: the first answers 200 while the process
+// lives, the second while ready, which has two seconds, gives no error and the
+// server is not stopping.
 func NewServerOn(name string, listen func() (net.Listener, error), rt *Router, ready func(context.Context) error, log *slog.Logger) *Server {
-	s := &Server{name: name, listen: listen, log: log, ready: ready}
+	s := &Server{name: name, listen: listen, log: log, connections: maxConnections, ready: ready}
 	rt.Handle("/healthz", Methods{http.MethodGet: func(w http.ResponseWriter, _ *http.Request) error {
 		WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 		return nil
@@ -66,7 +70,7 @@ func NewServerOn(name string, listen func() (net.Listener, error), rt *Router, r
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          newErrorLog(log),
 	}
 	return s
 }
@@ -95,13 +99,26 @@ func (s *Server) Start() error {
 	s.mu.Lock()
 	s.listener = listener
 	s.mu.Unlock()
-	s.log.Info("listening", "role", s.name, "addr", listener.Addr().String())
+	s.log.Info("listening", "role", s.name, "addr", listener.Addr().String(), "tls", s.http.TLSConfig != nil)
+	bounded := newBoundedListener(listener, s.connections)
+	s.http.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed || state == http.StateHijacked {
+			bounded.release()
+		}
+	}
 	s.served.Go(func() {
-		if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("serving ended", "role", s.name, "error", err)
 		}
 	})
 	return nil
+}
+
+func (s *Server) serve(listener net.Listener) error {
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(listener, "", "") // the certificate is in the configuration
+	}
+	return s.http.Serve(listener)
 }
 
 // Addr is the address it listens on, with the port that it got; empty before

@@ -55,10 +55,13 @@ func (p *pipes) client() *http.Client {
 	}}
 }
 
+func newPipes() *pipes { return &pipes{accept: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (p *pipes) listen() (net.Listener, error) { return p, nil }
+
 func newServerOnPipes(rt *Router, ready func(context.Context) error) (*Server, *pipes) {
-	p := &pipes{accept: make(chan net.Conn), closed: make(chan struct{})}
-	listen := func() (net.Listener, error) { return p, nil }
-	return NewServerOn("test", listen, rt, ready, slog.New(slog.DiscardHandler)), p
+	p := newPipes()
+	return NewServerOn("test", p.listen, rt, ready, slog.New(slog.DiscardHandler)), p
 }
 
 // startOnPipes starts a server that is stopped at the end of the test.
@@ -179,16 +182,28 @@ func TestSlowClients(t *testing.T) {
 }
 
 func TestLargeHeader(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rt, _ := newTestRouter()
-		_, p := startOnPipes(t, rt, nil)
-		conn := p.dial()
-		defer conn.Close()
-		go fmt.Fprintf(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Header: %s\r\n\r\n", strings.Repeat("x", 2*maxHeaderBytes))
-		if answer := ended(conn); !strings.HasPrefix(answer, "HTTP/1.1 431 ") {
-			t.Errorf("answered %q", answer)
-		}
-	})
+	for name, header := range map[string]string{
+		"one header":   "X-Header: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n",
+		"many headers": strings.Repeat("X-Header: x\r\n", maxHeaderBytes/6),
+		"long target":  "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt, _ := newTestRouter()
+				_, p := startOnPipes(t, rt, nil)
+				conn := p.dial()
+				defer conn.Close()
+				target := "/healthz"
+				if header == "" {
+					target += "?" + strings.Repeat("x", 2*maxHeaderBytes)
+				}
+				go fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", target, header)
+				if answer := ended(conn); !strings.HasPrefix(answer, "HTTP/1.1 431 ") {
+					t.Errorf("answered %q", answer)
+				}
+			})
+		})
+	}
 }
 
 func TestReadiness(t *testing.T) {
