@@ -45,7 +45,7 @@ func BenchmarkDecodeArray(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				n := 0
-				err := d.DecodeArray(body, now, func(_ Event, bad *FieldError) error {
+				err := d.DecodeArray(body, now, func(_ Sent, bad *FieldError) error {
 					if bad != nil {
 						return bad
 					}
@@ -70,7 +70,7 @@ func benchEvents(b *testing.B, run func(b *testing.B, e Event)) {
 			b.Fatal(err)
 		}
 		e.ID = "K7QZ2M4PXW3R5T6Y-0000000001"
-		b.Run(of.name, func(b *testing.B) { run(b, e) })
+		b.Run(of.name, func(b *testing.B) { run(b, e.Event) })
 	}
 }
 

@@ -56,14 +56,14 @@ type value struct {
 // error is a *SyntaxError or a *FieldError.
 //
 // The strings of an event are parts of one, which holds nothing else.
-func (d *Decoder) Decode(b []byte, now time.Time) (Event, error) {
+func (d *Decoder) Decode(b []byte, now time.Time) (Sent, error) {
 	d.reset(b)
 	e, err := d.next(now)
 	if _, syntax := errors.AsType[*SyntaxError](err); syntax {
-		return Event{}, err
+		return Sent{}, err
 	}
 	if end := d.end(); end != nil {
-		return Event{}, end
+		return Sent{}, end
 	}
 	return e, err
 }
@@ -73,7 +73,7 @@ func (d *Decoder) Decode(b []byte, now time.Time) (Event, error) {
 // wrong with this event. An error of fn ends the decoding and is returned.
 // Any other error, a *SyntaxError or a *FieldError, says that b is no array;
 // what fn was given before it must then be thrown away.
-func (d *Decoder) DecodeArray(b []byte, now time.Time, fn func(e Event, bad *FieldError) error) error {
+func (d *Decoder) DecodeArray(b []byte, now time.Time, fn func(e Sent, bad *FieldError) error) error {
 	d.reset(b)
 	if kind := d.json.PeekKind(); kind != jsontext.KindBeginArray {
 		raw, err := d.json.ReadValue()
@@ -137,20 +137,20 @@ func (d *Decoder) end() error {
 
 // next decodes the next value as an event. It reads all of the value even
 // when a field is wrong, so that syntax errors come first.
-func (d *Decoder) next(now time.Time) (Event, error) {
+func (d *Decoder) next(now time.Time) (Sent, error) {
 	if kind := d.json.PeekKind(); kind != jsontext.KindBeginObject {
 		raw, err := d.json.ReadValue()
 		if err != nil {
-			return Event{}, syntaxError(err, d.json.InputOffset())
+			return Sent{}, syntaxError(err, d.json.InputOffset())
 		}
-		return Event{}, wrongKind("event", kind, raw, "an object")
+		return Sent{}, wrongKind("event", kind, raw, "an object")
 	}
 	bad, err := d.readObject()
 	switch {
 	case err != nil:
-		return Event{}, syntaxError(err, d.json.InputOffset())
+		return Sent{}, syntaxError(err, d.json.InputOffset())
 	case bad != nil:
-		return Event{}, bad
+		return Sent{}, bad
 	}
 	return d.event(now)
 }

@@ -3,8 +3,11 @@ package event
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
+	"net/url"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -19,6 +22,10 @@ const (
 	MaxReferrer = 2048
 	// MaxValue holds for every dimension that has no limit of its own.
 	MaxValue = 256
+	// MaxAgent is that of user_agent, which is not kept.
+	MaxAgent = 2048
+	// maxClientIP is that of client_ip: an IPv6 address with a zone.
+	maxClientIP = 64
 	// MaxAhead is how far a timestamp may be ahead of the server's clock.
 	MaxAhead = 10 * time.Minute
 )
@@ -35,7 +42,11 @@ const (
 	fieldType     = fieldDimensions + int(rollup.EventType)
 	fieldPath     = fieldDimensions + int(rollup.Path)
 	fieldReferrer = fieldDimensions + int(rollup.Referrer)
-	numFields     = fieldDimensions + int(rollup.NumDimensions)
+
+	// What is told of the visitor, and not kept.
+	fieldAgent    = fieldDimensions + int(rollup.NumDimensions)
+	fieldClientIP = fieldAgent + 1
+	numFields     = fieldClientIP + 1
 )
 
 // rule says what is right in a field of text.
@@ -55,6 +66,8 @@ var fields = func() [numFields]rule {
 		fieldType:     {required: true, min: 1, max: MaxType},
 		fieldPath:     {max: MaxPath},
 		fieldReferrer: {max: MaxReferrer},
+		fieldAgent:    {name: "user_agent", max: MaxAgent},
+		fieldClientIP: {name: "client_ip", max: maxClientIP},
 	}
 	for dim := range rollup.NumDimensions {
 		r := &rules[fieldDimensions+int(dim)]
@@ -68,16 +81,21 @@ var fields = func() [numFields]rule {
 	return rules
 }()
 
-// FieldNames lists the fields of an event that can be given, by their names in
-// JSON.
+// FieldNames lists the fields of an event that can be given and are kept, by
+// their names in JSON.
 func FieldNames() []string {
 	var names []string
-	for _, r := range fields {
+	for _, r := range fields[:fieldAgent] {
 		if r.name != "" {
 			names = append(names, r.name)
 		}
 	}
 	return names
+}
+
+// VisitorFieldNames lists those that can be given and are not kept.
+func VisitorFieldNames() []string {
+	return []string{fields[fieldAgent].name, fields[fieldClientIP].name}
 }
 
 // fieldNumbers finds a field by its name.
@@ -93,21 +111,30 @@ var fieldNumbers = func() map[string]int {
 
 // event checks and normalizes the values that were read, and makes the event
 // of them.
-func (d *Decoder) event(now time.Time) (Event, error) {
-	d.normalizePath()
+func (d *Decoder) event(now time.Time) (Sent, error) {
+	host := d.normalizePath()
 	for f := range fields {
 		if bad := d.check(f); bad != nil {
-			return Event{}, bad
+			return Sent{}, bad
 		}
 	}
 	at, bad := d.time(now)
 	if bad != nil {
-		return Event{}, bad
+		return Sent{}, bad
+	}
+	address, bad := d.clientIP()
+	if bad != nil {
+		return Sent{}, bad
 	}
 
 	text := string(d.text)
 	part := func(f int) string { return text[d.values[f].start:d.values[f].end] }
-	e := Event{ID: part(fieldID), Site: part(fieldSite), User: part(fieldUser), Time: at}
+	e := Sent{
+		Event:     Event{ID: part(fieldID), Site: part(fieldSite), User: part(fieldUser), Time: at},
+		Host:      text[host.start:host.end],
+		UserAgent: part(fieldAgent),
+		ClientIP:  address,
+	}
 	for dim := range e.Values {
 		e.Values[dim] = part(fieldDimensions + dim)
 	}
@@ -203,13 +230,30 @@ func (d *Decoder) time(now time.Time) (time.Time, *FieldError) {
 // wholeMillis is the time as events keep it.
 func wholeMillis(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
+// clientIP gives the address of the visitor, if the event has one.
+func (d *Decoder) clientIP() (netip.Addr, *FieldError) {
+	text := d.textOf(fieldClientIP)
+	if len(text) == 0 {
+		return netip.Addr{}, nil
+	}
+	address, err := netip.ParseAddr(string(text))
+	if err != nil {
+		return netip.Addr{}, &FieldError{
+			Field: fields[fieldClientIP].name, Value: string(text),
+			Problem: "is no IP address", Allowed: "an address such as 192.0.2.1 or 2001:db8::1",
+		}
+	}
+	return address, nil
+}
+
 // normalizePath replaces the path that was given by its normal form: without
 // control characters, scheme and host, query and fragment, and beginning with
-// a slash.
-func (d *Decoder) normalizePath() {
+// a slash. The host that it had is given, and what its query has of utm_source,
+// utm_medium and utm_campaign is taken where they are not given themselves.
+func (d *Decoder) normalizePath() (host value) {
 	path := d.textOf(fieldPath)
 	if len(path) == 0 || path[0] == '/' && !hasControl(path) && !bytes.ContainsAny(path, "?#") {
-		return
+		return value{}
 	}
 	path = bytes.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
@@ -217,10 +261,9 @@ func (d *Decoder) normalizePath() {
 		}
 		return r
 	}, path)
-	if end := bytes.IndexAny(path, "?#"); end >= 0 {
-		path = path[:end]
-	}
-	path = cutOrigin(path)
+	path, _, _ = bytes.Cut(path, []byte("#"))
+	path, query, _ := bytes.Cut(path, []byte("?"))
+	origin, path := splitOrigin(path)
 
 	start := len(d.text)
 	if len(path) == 0 || path[0] != '/' {
@@ -228,18 +271,56 @@ func (d *Decoder) normalizePath() {
 	}
 	d.text = append(d.text, path...)
 	d.values[fieldPath] = value{given: true, start: start, end: len(d.text)}
+	d.takeCampaign(query)
+	return d.append(origin)
 }
 
-// cutOrigin cuts the scheme and host off a URL that begins with them.
-func cutOrigin(url []byte) []byte {
+// append puts more text behind that of the values.
+func (d *Decoder) append(text []byte) value {
+	start := len(d.text)
+	d.text = append(d.text, text...)
+	return value{given: true, start: start, end: len(d.text)}
+}
+
+// campaign are the dimensions that stand in the queries of URLs by their own
+// names.
+var campaign = []rollup.Dimension{rollup.UTMSource, rollup.UTMMedium, rollup.UTMCampaign}
+
+// takeCampaign takes the campaign of a visit from the query of its URL. Nobody
+// has written that for Daybook: what would be wrong in an event is left out.
+func (d *Decoder) takeCampaign(query []byte) {
+	for len(query) > 0 {
+		var pair []byte
+		pair, query, _ = bytes.Cut(query, []byte("&"))
+		name, text, _ := bytes.Cut(pair, []byte("="))
+		if !bytes.HasPrefix(name, []byte("utm_")) {
+			continue
+		}
+		for _, dim := range campaign {
+			f := fieldDimensions + int(dim)
+			if string(name) != fields[f].name || len(d.textOf(f)) > 0 {
+				continue
+			}
+			plain, err := url.QueryUnescape(string(text))
+			if err != nil || len(plain) > fields[f].max || !utf8.ValidString(plain) || hasControl([]byte(plain)) {
+				continue
+			}
+			d.values[f] = d.append([]byte(plain))
+		}
+	}
+}
+
+// splitOrigin splits the host, with its port, off a URL that begins with a
+// scheme.
+func splitOrigin(url []byte) (host, path []byte) {
 	scheme, rest, found := bytes.Cut(url, []byte("://"))
 	if !found || len(scheme) == 0 || !isLetter(rune(scheme[0])) || bytes.ContainsFunc(scheme, notInScheme) {
-		return url
+		return nil, url
 	}
-	if host := bytes.IndexByte(rest, '/'); host >= 0 {
-		return rest[host:]
+	if slash := bytes.IndexByte(rest, '/'); slash >= 0 {
+		return rest[:slash], rest[slash:]
 	}
-	return nil
+	return rest, nil
 }
 
 // notInScheme tells whether a URL's scheme may not have the character.

@@ -105,15 +105,15 @@ func FuzzDecode(f *testing.F) {
 		e, err := d.Decode(b, now)
 		checkSyntax(t, b, err)
 		if err == nil {
-			checkAccepted(t, e)
+			checkAccepted(t, e.Event)
 		} else if _, ok := errors.AsType[*FieldError](err); !ok && !errors.As(err, new(*SyntaxError)) {
 			t.Fatalf("error of another kind: %v", err)
 		}
 
 		// The same value as the element of an array has the same fate.
-		var got []Event
+		var got []Sent
 		var bad []*FieldError
-		arrayErr := d.DecodeArray(fmt.Appendf(nil, "[%s]", b), now, func(e Event, fault *FieldError) error {
+		arrayErr := d.DecodeArray(fmt.Appendf(nil, "[%s]", b), now, func(e Sent, fault *FieldError) error {
 			got, bad = append(got, e), append(bad, fault)
 			return nil
 		})
@@ -138,9 +138,9 @@ func FuzzDecodeArray(f *testing.F) {
 	}
 	var d Decoder
 	f.Fuzz(func(t *testing.T, b []byte) {
-		err := d.DecodeArray(b, now, func(e Event, bad *FieldError) error {
+		err := d.DecodeArray(b, now, func(e Sent, bad *FieldError) error {
 			if bad == nil {
-				checkAccepted(t, e)
+				checkAccepted(t, e.Event)
 			}
 			return nil
 		})

@@ -3,6 +3,7 @@ package event
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -14,12 +15,12 @@ var now = time.Date(2026, 11, 24, 9, 30, 0, 123456789, time.UTC)
 
 // decode decodes one event with a decoder that has just been used for
 // another, so that every test also proves that nothing is left behind.
-func decode(t *testing.T, body string) (Event, error) {
+func decode(t *testing.T, body string) (Sent, error) {
 	t.Helper()
 	var d Decoder
 	const other = `{"site_id":"other","event_id":"o","event_type":"other","path":"/o","user_id":"o",
 		"timestamp":"2001-01-01T00:00:00Z","referrer":"o","country":"o","device":"o","browser":"o",
-		"os":"o","utm_source":"o","utm_medium":"o","utm_campaign":"o"}`
+		"os":"o","utm_source":"o","utm_medium":"o","utm_campaign":"o","user_agent":"o","client_ip":"::1"}`
 	if _, err := d.Decode([]byte(other), now); err != nil {
 		t.Fatal(err)
 	}
@@ -31,18 +32,22 @@ func TestDecodeAllFields(t *testing.T) {
 		"site_id": "site-abc", "event_id": "e-1", "event_type": "page_view", "path": "/pricing",
 		"user_id": "Zo\u00eb \"Z\" 🙂", "timestamp": "2026-11-24T10:29:59.987654+01:00",
 		"referrer": "https://example.org/?q=1", "country": "DE", "device": "phone", "browser": "Firefox",
-		"os": "Linux", "utm_source": "s", "utm_medium": "m", "utm_campaign": "c", "bot": "crawler", "": "crawler", "more": [{"a": null}]}`)
+		"os": "Linux", "utm_source": "s", "utm_medium": "m", "utm_campaign": "c", "user_agent": "Mozilla/5.0", "client_ip": "192.0.2.1", "bot": "crawler", "": "crawler", "more": [{"a": null}]}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Event{
-		ID: "e-1", Site: "site-abc", User: `Zoë "Z" 🙂`,
-		Time: time.Date(2026, 11, 24, 9, 29, 59, 987e6, time.UTC),
-		Values: rollup.Values{
-			rollup.EventType: "page_view", rollup.Path: "/pricing", rollup.Referrer: "https://example.org/?q=1",
-			rollup.Country: "DE", rollup.Device: "phone", rollup.Browser: "Firefox", rollup.OS: "Linux",
-			rollup.UTMSource: "s", rollup.UTMMedium: "m", rollup.UTMCampaign: "c",
+	want := Sent{
+		Event: Event{
+			ID: "e-1", Site: "site-abc", User: `Zoë "Z" 🙂`,
+			Time: time.Date(2026, 11, 24, 9, 29, 59, 987e6, time.UTC),
+			Values: rollup.Values{
+				rollup.EventType: "page_view", rollup.Path: "/pricing", rollup.Referrer: "https://example.org/?q=1",
+				rollup.Country: "DE", rollup.Device: "phone", rollup.Browser: "Firefox", rollup.OS: "Linux",
+				rollup.UTMSource: "s", rollup.UTMMedium: "m", rollup.UTMCampaign: "c",
+			},
 		},
+		UserAgent: "Mozilla/5.0",
+		ClientIP:  netip.MustParseAddr("192.0.2.1"),
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -64,7 +69,7 @@ func TestDecodeDefaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := Event{Site: "s", Time: time.Date(2026, 11, 24, 9, 30, 0, 123e6, time.UTC)}
+			want := Sent{Event: Event{Site: "s", Time: time.Date(2026, 11, 24, 9, 30, 0, 123e6, time.UTC)}}
 			want.Values[rollup.EventType] = got.Type()
 			want.Values[rollup.Path] = test.path
 			if got != want {
@@ -119,6 +124,34 @@ func TestDecodePath(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// TestDecodeURL is what is taken of a path that is a whole URL.
+func TestDecodeURL(t *testing.T) {
+	for _, test := range []struct{ path, more, host, source, medium, campaign string }{
+		{path: "/a?utm_source=x&utm_medium=y&utm_campaign=z", source: "x", medium: "y", campaign: "z"},
+		{path: "https://Shop.example:8080/a?q=1&utm_source=news+letter%21&utm_source=second#utm_medium=no", host: "Shop.example:8080", source: "news letter!"},
+		{path: "https://shop.example?utm_campaign=%C3%A9t%C3%A9", host: "shop.example", campaign: "été"},
+		{path: "/a?utm_source=x", more: `,"utm_source":"given"`, source: "given"},
+		{path: "/a?utm_source=x", more: `,"utm_source":""`, source: "x"},
+		// What would be wrong in an event is left out.
+		{path: "/a?utm_source=%ff&utm_medium=%zz&utm_campaign=a%00b"},
+		{path: "/a?utm_source=" + strings.Repeat("x", MaxValue+1) + "&utm_source=y", source: "y"},
+		{path: "/a?&&=&utm_source&utm_=x&xutm_source=y&UTM_SOURCE=z"},
+	} {
+		got, err := decode(t, fmt.Sprintf(`{"site_id":"s","event_type":"page_view","path":%q%s}`, test.path, test.more))
+		if err != nil {
+			t.Errorf("%s: %v", test.path, err)
+			continue
+		}
+		values := [...]string{got.Host, got.Values[rollup.UTMSource], got.Values[rollup.UTMMedium], got.Values[rollup.UTMCampaign]}
+		if want := [...]string{test.host, test.source, test.medium, test.campaign}; values != want {
+			t.Errorf("%s: host and campaign are %q, want %q", test.path, values, want)
+		}
+		if strings.ContainsAny(got.Values[rollup.Path], "?#") {
+			t.Errorf("%s: the path is %q", test.path, got.Values[rollup.Path])
+		}
 	}
 }
 
@@ -199,6 +232,8 @@ func TestDecodeFieldErrors(t *testing.T) {
 			FieldError{"referrer", "\u0085", "has a control character", "at most 2048 bytes without control characters"}},
 		{"long path", with(`"path":"` + strings.Repeat("x", MaxPath) + `"`),
 			FieldError{"path", "/" + strings.Repeat("x", MaxPath), "is 2049 bytes long", "at most 2048 bytes without query and fragment"}},
+		{"no address", with(`"client_ip":"192.0.2"`),
+			FieldError{"client_ip", "192.0.2", "is no IP address", "an address such as 192.0.2.1 or 2001:db8::1"}},
 		{"number", with(`"user_id":12.5`),
 			FieldError{"user_id", "12.5", "is a number", "a string"}},
 		{"boolean", with(`"path":true`),
@@ -282,7 +317,7 @@ func TestDecodeSyntaxErrors(t *testing.T) {
 // ID, or the field that is wrong.
 func array(body string) (results []string, err error) {
 	var d Decoder
-	err = d.DecodeArray([]byte(body), now, func(e Event, bad *FieldError) error {
+	err = d.DecodeArray([]byte(body), now, func(e Sent, bad *FieldError) error {
 		if bad != nil {
 			results = append(results, bad.Error())
 		} else {
@@ -341,7 +376,7 @@ func TestDecodeArrayEndsWithTheCallersError(t *testing.T) {
 	var d Decoder
 	enough := errors.New("enough")
 	calls := 0
-	err := d.DecodeArray([]byte(`[{},{},{}]`), now, func(Event, *FieldError) error {
+	err := d.DecodeArray([]byte(`[{},{},{}]`), now, func(Sent, *FieldError) error {
 		calls++
 		if calls == 2 {
 			return enough

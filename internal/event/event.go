@@ -4,6 +4,7 @@
 package event
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/daybook-analytics/daybook/rollup"
@@ -21,6 +22,19 @@ type Event struct {
 	Time time.Time
 	// Values are the event's type, path and all other dimensions.
 	Values rollup.Values
+}
+
+// Sent is an event as it comes in, with what its sender tells of the visitor
+// and what is not kept of it.
+type Sent struct {
+	Event
+	// Host is that of the page, with its port; empty if the path was given
+	// without it.
+	Host string
+	// UserAgent and ClientIP are those of the visitor, if the sender is somebody
+	// else and tells; otherwise empty, and invalid.
+	UserAgent string
+	ClientIP  netip.Addr
 }
 
 // Type is the event_type.
