@@ -78,8 +78,8 @@ type Pass struct {
 	Proxied bool
 }
 
-// errUnread is the answer while nothing is known of keys and sites.
-var errUnread = &web.Error{
+// ErrUnread is the answer while nothing is known of keys and sites.
+var ErrUnread = &web.Error{
 	Status: http.StatusServiceUnavailable, RetryAfter: time.Second,
 	Message: "the settings of sites and the keys could not be read yet; nothing of this request was taken, send it again",
 }
@@ -90,12 +90,12 @@ var errUnread = &web.Error{
 func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 	page := g.book.Page()
 	if page == nil {
-		return Pass{}, errUnread
+		return Pass{}, ErrUnread
 	}
 	pass := Pass{Page: page, Client: g.opts.Proxies.Client(r), Proxied: g.opts.Proxies.Trusts(r)}
 	g.warn(r, &pass)
 	if g.opts.Mode != None {
-		if err := g.identify(r, &pass, g.scope); err != nil {
+		if err := g.identify(w, r, &pass, g.scope); err != nil {
 			return Pass{}, err
 		}
 		if pass.Key == nil && g.closed(page) {
@@ -122,19 +122,48 @@ func (g *Gate) AllowsOrigin(origin string) bool {
 func (g *Gate) AdmitAdmin(w http.ResponseWriter, r *http.Request) (Pass, error) {
 	page := g.book.Page()
 	if page == nil {
-		return Pass{}, errUnread
+		return Pass{}, ErrUnread
 	}
 	pass := Pass{Page: page, Client: g.opts.Proxies.Client(r)}
-	err := g.identify(r, &pass, Admin)
+	err := g.identify(w, r, &pass, Admin)
 	switch {
 	case err != nil:
 		return Pass{}, err
 	case pass.Key == nil:
 		return Pass{}, unauthorized(w, "an admin key is needed here: give it as Authorization: Bearer KEY")
 	case pass.Key.Site != EverySite:
-		return Pass{}, forbidden("this key is for site " + pass.Key.Site + " alone, and this is about all sites")
+		return Pass{}, notAbout(pass.Key)
 	}
 	return pass, nil
+}
+
+// AdmitOverview lets a request in to what is about all sites together and names
+// none, such as metrics; a web.Guard. Where the role or reports need keys, it
+// needs one for reading of all sites.
+func (g *Gate) AdmitOverview(w http.ResponseWriter, r *http.Request) error {
+	if g.opts.Mode == None {
+		return nil
+	}
+	page := g.book.Page()
+	if page == nil {
+		return ErrUnread
+	}
+	pass := Pass{Page: page, Client: g.opts.Proxies.Client(r)}
+	if err := g.identify(w, r, &pass, Read); err != nil {
+		return err
+	}
+	switch {
+	case pass.Key == nil && (g.closed(page) || page.Closed(Read)):
+		return unauthorized(w, "a key for reading of all sites is needed here: give it as Authorization: Bearer KEY")
+	case !pass.EverySite():
+		return notAbout(pass.Key)
+	}
+	return nil
+}
+
+// notAbout is the answer to a key of one site where all are asked about.
+func notAbout(key *Key) error {
+	return forbidden("this key is for site " + key.Site + " alone, and this is about all sites")
 }
 
 // Site gives 403 if the request must not do with a site what it asks for.
@@ -150,7 +179,7 @@ func (p *Pass) EverySite() bool { return p.Key == nil || p.Key.Site == EverySite
 
 // identify finds the key of a request, if it has one, which must be good for
 // the scope.
-func (g *Gate) identify(r *http.Request, pass *Pass, scope Scope) error {
+func (g *Gate) identify(w http.ResponseWriter, r *http.Request, pass *Pass, scope Scope) error {
 	token, inQuery := tokenOf(r)
 	if token == "" {
 		return nil
@@ -165,9 +194,9 @@ func (g *Gate) identify(r *http.Request, pass *Pass, scope Scope) error {
 			return tooManyGuesses(wait)
 		}
 		if key != nil {
-			return &web.Error{Status: http.StatusUnauthorized, Message: "this key is revoked"}
+			return unauthorized(w, "this key is revoked")
 		}
-		return &web.Error{Status: http.StatusUnauthorized, Message: "this key is not known here"}
+		return unauthorized(w, "this key is not known here")
 	case !key.For(scope):
 		return forbidden(fmt.Sprintf("this key is for the scope %s, and here %s is needed", key.Scope, scope))
 	case inQuery && !key.Public:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/web"
@@ -38,14 +37,14 @@ func (in *Ingest) decodeMany(req *request, media string) error {
 		return in.decodeLines(req)
 	}
 	index := 0
-	err := req.decoder.DecodeArray(req.body, time.Now(), func(e event.Event, bad *event.FieldError) error {
-		switch {
-		case index == maxBatchEvents:
+	err := req.decoder.DecodeArray(req.body, req.sender.now, func(sent event.Sent, bad *event.FieldError) error {
+		if index == maxBatchEvents {
 			return errTooMany
-		case bad != nil:
+		}
+		if bad != nil {
 			req.reject(index, bad)
-		default:
-			in.add(req, &e)
+		} else if err := in.add(req, &sent); err != nil {
+			req.reject(index, err)
 		}
 		index++
 		return nil
@@ -56,7 +55,6 @@ func (in *Ingest) decodeMany(req *request, media string) error {
 // decodeLines decodes NDJSON. Blank lines are no events, but they count as
 // lines.
 func (in *Ingest) decodeLines(req *request) error {
-	now := time.Now()
 	index := -1
 	for line := range bytes.SplitSeq(req.body, []byte("\n")) {
 		index++
@@ -70,23 +68,29 @@ func (in *Ingest) decodeLines(req *request) error {
 			req.reject(index, event.TooLarge(len(line)))
 			continue
 		}
-		e, err := req.decoder.Decode(line, now)
+		sent, err := req.decoder.Decode(line, req.sender.now)
+		if err == nil {
+			err = in.add(req, &sent)
+		}
 		if err != nil {
 			req.reject(index, err)
-			continue
 		}
-		in.add(req, &e)
 	}
 	return nil
 }
 
 // reject puts away why an event was refused.
 func (req *request) reject(index int, err error) {
-	answer, reason := &web.Error{Message: err.Error()}, badSyntax
-	if bad, ok := errors.AsType[*event.FieldError](err); ok {
-		answer, reason = web.Invalid(bad.Field, bad.Value, bad.Problem, bad.Allowed), bad.Field
-	} else {
-		answer.Message = "the line is " + answer.Message
+	var (
+		answer *web.Error
+		field  *event.FieldError
+		reason = reasonOf(err)
+	)
+	switch {
+	case errors.As(err, &field):
+		answer = web.Invalid(field.Field, field.Value, field.Problem, field.Allowed)
+	case !errors.As(err, &answer):
+		answer = &web.Error{Message: "the line is " + err.Error()}
 	}
 	req.rejected = append(req.rejected, rejection{Index: index, Error: answer, reason: reason})
 }

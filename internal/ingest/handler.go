@@ -34,9 +34,11 @@ const (
 	minRead = 512
 )
 
-// endpoint is what tells POST /event and POST /events apart.
+// endpoint is what tells POST /event, POST /events and GET /pixel.gif apart.
 type endpoint struct {
 	limit int64
+	// media are the types of bodies; nil is a request without one, whose event
+	// is in its query.
 	media []string
 	// decode decodes the body, whose media type it is given, into the
 	// request's lines and rejections.
@@ -50,6 +52,7 @@ type endpoint struct {
 // request is what it takes to handle one request up to its answer; it is used
 // again for later ones of the same endpoint.
 type request struct {
+	sender   sender
 	body     []byte
 	gzip     gzip.Reader
 	decoder  event.Decoder
@@ -64,12 +67,13 @@ func (e *endpoint) get() *request {
 	if req == nil {
 		req = new(request)
 	}
-	req.lines.text, req.lines.ends, req.rejected = req.lines.text[:0], req.lines.ends[:0], nil
+	req.body, req.lines.text, req.lines.ends, req.rejected = req.body[:0], req.lines.text[:0], req.lines.ends[:0], nil
 	return req
 }
 
 // put keeps a request for later ones, without what is large in it.
 func (e *endpoint) put(req *request) {
+	req.sender = sender{}
 	if cap(req.body) > maxKeptBytes {
 		buffers.put(req.body)
 		req.body = nil
@@ -102,7 +106,7 @@ func (in *Ingest) handler(e *endpoint) web.Handler {
 	}
 }
 
-// take reads and decodes a request and commits its events. It gives how many
+// take admits, reads and decodes a request and commits its events. It gives how many
 // those are, and why others were refused; nothing else of the request is left
 // while a slow client reads the answer.
 func (in *Ingest) take(e *endpoint, w http.ResponseWriter, r *http.Request) (accepted int, rejected []rejection, err error) {
@@ -115,23 +119,35 @@ func (in *Ingest) take(e *endpoint, w http.ResponseWriter, r *http.Request) (acc
 	case streams == nil:
 		return 0, nil, queue.ErrUnavailable
 	}
-	media, err := mediaType(r, e.media)
+	s, err := in.admit(w, r)
 	if err != nil {
 		return 0, nil, err
 	}
 	req := e.get()
 	defer e.put(req)
-	req.streams = *streams
-	held, err := e.read(req, w, r)
-	defer e.held.Add(-held)
+	req.sender, req.streams = s, *streams
+	var media string
+	if e.media == nil {
+		if err := req.readQuery(r); err != nil {
+			return 0, nil, err
+		}
+	} else {
+		if media, err = mediaType(r, e.media); err != nil {
+			return 0, nil, err
+		}
+		held, err := e.read(req, w, r)
+		defer e.held.Add(-held)
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	err = e.decode(req, media)
+	req.sender.allowOrigin(w.Header())
+	if err == nil && len(req.lines.ends) > 0 {
+		err = in.committer.commit(&req.lines)
+	}
 	if err != nil {
 		return 0, nil, err
-	}
-	if err := e.decode(req, media); err != nil {
-		return 0, nil, err
-	}
-	if len(req.lines.ends) > 0 {
-		err = in.committer.commit(&req.lines)
 	}
 	return len(req.lines.ends), req.rejected, err
 }
@@ -175,7 +191,6 @@ func (e *endpoint) read(req *request, w http.ResponseWriter, r *http.Request) (h
 		}
 	}
 
-	req.body = req.body[:0]
 	for {
 		req.body = buffers.grow(req.body, minRead)
 		n, err := body.Read(req.body[len(req.body):cap(req.body)])
@@ -206,8 +221,13 @@ func readError(err error, compressed bool) error {
 	return &web.Error{Status: http.StatusBadRequest, Message: message, Cause: err}
 }
 
-// add appends an event to the lines of the request.
-func (in *Ingest) add(req *request, e *event.Event) {
+// add appends an event to the lines of the request, unless it gives the reason
+// why its sender must not send it.
+func (in *Ingest) add(req *request, sent *event.Sent) error {
+	e, err := in.receive(&req.sender, sent)
+	if err != nil {
+		return err
+	}
 	if e.ID == "" {
 		e.ID = in.ids.next()
 	}
@@ -219,18 +239,18 @@ func (in *Ingest) add(req *request, e *event.Event) {
 	l.text = append(e.AppendLine(l.text), '\n')
 	stream := req.streams[queue.Partition(e.Site, len(req.streams))]
 	l.ends = append(l.ends, lineEnd{stream: stream, end: len(l.text)})
+	return nil
 }
 
 var eventMedia = []string{"application/json", "text/plain"}
 
 // decodeOne decodes the body of POST /event.
 func (in *Ingest) decodeOne(req *request, _ string) error {
-	e, err := req.decoder.Decode(req.body, time.Now())
+	sent, err := req.decoder.Decode(req.body, req.sender.now)
 	if err != nil {
 		return notJSON(err)
 	}
-	in.add(req, &e)
-	return nil
+	return in.add(req, &sent)
 }
 
 // notJSON makes the answer to a body with a syntax error; other errors stay.

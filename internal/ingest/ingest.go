@@ -2,9 +2,10 @@
 // the queue. It answers a request only after everything of it is durable
 // there, and it touches no database.
 //
-// The way of an event: handler.go reads the request, internal/event decodes
-// it, commit.go writes it together with all that arrived meanwhile, and
-// watch.go keeps an eye on the queue. What a request can make the server hold
+// The way of an event: admit.go lets the request in, handler.go reads it,
+// internal/event decodes it, describe.go finds out who its visitor is, of whom
+// nothing is kept, commit.go writes it together with all that arrived meanwhile,
+// and watch.go keeps an eye on the queue. What a request can make the server hold
 // in memory is bounded at each step, and what is beyond is answered with 503
 // at once.
 package ingest
@@ -19,7 +20,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/queue"
+	"github.com/daybook-analytics/daybook/internal/visitor"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
 
@@ -37,6 +40,17 @@ type Options struct {
 	// checked about once a second, so that they can be exceeded by what comes
 	// in that time.
 	MaxBacklogEvents, MaxBacklogBytes int64
+	// Gate lets requests in; nil lets in everybody, to sites of which nothing
+	// is set.
+	Gate *access.Gate
+	// Salts makes the IDs of visitors; nil makes none.
+	Salts *visitor.Salts
+	// Countries and DataCenters know addresses; nil knows none.
+	Countries   *visitor.Countries
+	DataCenters *visitor.DataCenters
+	// CountryHeader is the header in which trusted proxies tell the country of
+	// a client; empty is none.
+	CountryHeader string
 	// Appended, if set, is called after each write to the queue with the
 	// number of its events and how long it took, whether it was confirmed or
 	// not; never twice at once.
@@ -54,9 +68,10 @@ type Ingest struct {
 	opts  Options
 	log   *slog.Logger
 
-	ids       *ids
-	committer *committer
-	one, many endpoint
+	ids              *ids
+	agents           *visitor.Agents
+	committer        *committer
+	one, many, image endpoint
 
 	// streams are the names of those that events go to; nil until the queue
 	// has told them.
@@ -87,6 +102,7 @@ func New(q queue.Queue, opts Options, log *slog.Logger) *Ingest {
 		opts:       opts,
 		log:        log,
 		ids:        newIDs(),
+		agents:     visitor.NewAgents(),
 		committer:  newCommitter(q, opts, &outage{what: "writing to the queue", log: log}),
 		lookOutage: &outage{what: "looking at the queue", log: log},
 
@@ -96,13 +112,15 @@ func New(q queue.Queue, opts Options, log *slog.Logger) *Ingest {
 	in.watchCtx, in.stopWatch = context.WithCancel(context.Background())
 	in.one = endpoint{limit: maxEventBody, media: eventMedia, decode: in.decodeOne, answer: answerOne}
 	in.many = endpoint{limit: maxBatchBody, media: batchMedia, decode: in.decodeMany, answer: answerMany}
+	in.image = endpoint{decode: in.decodeOne, answer: answerPixel}
 	return in
 }
 
-// Register adds POST /event and POST /events to a router.
+// Register adds POST /event, POST /events and GET /pixel.gif to a router.
 func (in *Ingest) Register(rt *web.Router) {
-	rt.Handle("/event", web.Methods{http.MethodPost: in.handler(&in.one)})
-	rt.Handle("/events", web.Methods{http.MethodPost: in.handler(&in.many)})
+	rt.Handle("/event", web.Methods{http.MethodPost: in.handler(&in.one), http.MethodOptions: in.preflight})
+	rt.Handle("/events", web.Methods{http.MethodPost: in.handler(&in.many), http.MethodOptions: in.preflight})
+	rt.Handle("/pixel.gif", web.Methods{http.MethodGet: in.handler(&in.image)})
 }
 
 // Start begins to take events. While the queue cannot be reached it waits for

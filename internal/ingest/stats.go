@@ -3,8 +3,10 @@ package ingest
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/web"
@@ -81,6 +83,9 @@ const (
 	badSyntax = "syntax"     // no JSON, no gzip, or not whole
 	badMedia  = "media_type" // another Content-Type or Content-Encoding
 	tooLarge  = "too_large"  // too many bytes, or events
+	badKey    = "key"        // no key, or none for this
+	badOrigin = "origin"     // a page that must not send events of the site
+	overLimit = "limit"      // too many requests by one key or address
 )
 
 // Reasons for which a request is answered with 503, or with 500 if it is other.
@@ -90,35 +95,34 @@ const (
 	isFull        = "backlog"     // the queue holds more than it may
 	isUnconfirmed = "unconfirmed" // it may be written, or not
 	isQueue       = "queue"       // the queue cannot be reached
+	isUnread      = "store"       // keys and settings of sites could not be read yet
 )
 
 func newRejected() *tally {
-	return newTally(append(event.FieldNames(), badEvent, badBody, badSyntax, badMedia, tooLarge)...)
+	return newTally(slices.Concat(event.FieldNames(), event.VisitorFieldNames(), []string{badEvent, badBody, badSyntax, badMedia, tooLarge, badKey, badOrigin, overLimit})...)
 }
 
 func newUnavailable() *tally {
-	return newTally(isStopping, isBusy, isFull, isUnconfirmed, isQueue)
+	return newTally(isStopping, isBusy, isFull, isUnconfirmed, isQueue, isUnread)
 }
 
 // refused counts a request that is answered with err.
 func (in *Ingest) refused(err error) {
-	var (
-		answer *web.Error
-		field  *event.FieldError
-	)
+	if reason := reasonOf(err); reason != "" {
+		in.rejected.add(reason)
+		return
+	}
 	switch {
-	case errors.As(err, &field):
-		in.rejected.add(field.Field)
-	case errors.As(err, new(*http.MaxBytesError)):
-		in.rejected.add(tooLarge)
 	case errors.Is(err, errStopping):
 		in.unavailable.add(isStopping)
 	case errors.Is(err, errBusy):
 		in.unavailable.add(isBusy)
 	case errors.Is(err, errBacklog):
 		in.unavailable.add(isFull)
-	case errors.As(err, &answer):
-		in.answered(answer.Status)
+	case errors.Is(err, access.ErrUnread):
+		in.unavailable.add(isUnread)
+	case errors.As(err, new(*web.Error)):
+		in.unavailable.add(isUnconfirmed)
 	case errors.Is(err, queue.ErrUnavailable):
 		in.unavailable.add(isQueue)
 	default:
@@ -126,16 +130,36 @@ func (in *Ingest) refused(err error) {
 	}
 }
 
-// answered counts a request whose reason is plain from its answer.
-func (in *Ingest) answered(status int) {
-	switch status {
-	case http.StatusBadRequest:
-		in.rejected.add(badSyntax)
-	case http.StatusRequestEntityTooLarge:
-		in.rejected.add(tooLarge)
-	case http.StatusUnsupportedMediaType:
-		in.rejected.add(badMedia)
-	default:
-		in.unavailable.add(isUnconfirmed)
+// reasonOf gives the reason for which an event or a whole request is rejected
+// for what it is; empty if that is not why.
+func reasonOf(err error) string {
+	var (
+		field  *event.FieldError
+		answer *web.Error
+	)
+	switch {
+	case errors.As(err, &field):
+		return field.Field
+	case errors.As(err, new(*event.SyntaxError)):
+		return badSyntax
+	case errors.As(err, new(*http.MaxBytesError)):
+		return tooLarge
+	case errors.As(err, new(*originError)):
+		return badOrigin
+	case !errors.As(err, &answer):
+		return ""
 	}
+	switch answer.Status {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return badSyntax
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return badKey
+	case http.StatusRequestEntityTooLarge:
+		return tooLarge
+	case http.StatusUnsupportedMediaType:
+		return badMedia
+	case http.StatusTooManyRequests:
+		return overLimit
+	}
+	return ""
 }

@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/daybook-analytics/daybook/internal/access"
+	"github.com/daybook-analytics/daybook/internal/visitor"
+	"github.com/daybook-analytics/daybook/internal/web"
+)
+
+// sender is what a request tells of who sent it. None of it is kept.
+type sender struct {
+	pass access.Pass
+	now  time.Time
+	// origin is that of the web page that sent it, as https://shop.example;
+	// empty if it tells of none. ofPage tells that it is one of a page's.
+	origin string
+	ofPage bool
+	// allowed tells that a page of the origin may send one of the events, and
+	// refused that it must not send one of them.
+	allowed, refused bool
+
+	// The request's own visitor, if no event names another one.
+	address   netip.Addr
+	userAgent string
+	agent     visitor.Agent
+	country   string // as a CDN tells it
+}
+
+// admit lets a request in by the gate, and reads who sent it.
+func (in *Ingest) admit(w http.ResponseWriter, r *http.Request) (sender, error) {
+	// Browsers send Origin with every POST, whatever page it is from.
+	s := sender{now: time.Now(), origin: r.Header.Get("Origin"), userAgent: r.UserAgent()}
+	s.ofPage = s.origin != ""
+	if in.opts.Gate != nil {
+		pass, err := in.opts.Gate.Admit(w, r)
+		if err != nil {
+			return sender{}, err
+		}
+		s.pass, s.address = pass, pass.Client
+	}
+	s.agent = in.agents.Of(s.userAgent, visitor.HintsOf(r.Header))
+	if s.pass.Proxied && in.opts.CountryHeader != "" {
+		s.country = visitor.CountryCode(r.Header.Get(in.opts.CountryHeader))
+	}
+	return s, nil
+}
+
+// originError refuses an event for the page that sent it.
+type originError struct{ *web.Error }
+
+func (e *originError) Unwrap() error { return e.Error }
+
+// mayWrite tells why the sender must not send events of a site.
+func (s *sender) mayWrite(name string, site *access.Site) error {
+	if err := s.pass.Site(name); err != nil {
+		return err
+	}
+	public := s.pass.Key != nil && s.pass.Key.Public
+	var message string
+	switch {
+	case public && s.origin == "":
+		message = "a public key is for web pages, and this request names no origin; a server needs a key that is not public"
+	case public && len(site.Origins) == 0:
+		message = "this site has no allowed origins, so that no page may use its public key"
+	case s.origin != "" && !site.AllowsOrigin(s.origin):
+		message = "pages of " + web.Shorten(s.origin) + " must not send events of this site; its allowed origins are those of `daybook sites show`"
+	default:
+		s.allowed = true
+		return nil
+	}
+	s.refused = true
+	return &originError{&web.Error{Status: http.StatusForbidden, Message: message, Field: "Origin", Value: web.Shorten(s.origin)}}
+}
+
+// allowOrigin lets the page that sent a request read the answer, if it may send
+// what it sent.
+func (s *sender) allowOrigin(h http.Header) {
+	if s.origin == "" {
+		return
+	}
+	h.Add("Vary", "Origin")
+	if s.allowed && !s.refused {
+		h.Set("Access-Control-Allow-Origin", s.origin)
+		h.Set("Access-Control-Expose-Headers", "Retry-After, RateLimit, RateLimit-Policy")
+	}
+}
+
+// preflight answers a browser that asks whether a page may send what is not
+// sent without asking. Which site it will be about is not known yet: so it is
+// enough that any allows the origin, and the request itself is looked at more
+// closely.
+func (in *Ingest) preflight(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if origin == "" || in.opts.Gate != nil && !in.opts.Gate.AllowsOrigin(origin) {
+		return &web.Error{Status: http.StatusForbidden, Message: "no site allows pages of this origin to send events", Field: "Origin", Value: web.Shorten(origin)}
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Methods", http.MethodPost)
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding, Authorization, X-API-Key")
+	h.Set("Access-Control-Max-Age", "600") // seconds
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
