@@ -9,6 +9,7 @@ import (
 
 type loadgenCmd struct {
 	To       string        `default:"http://127.0.0.1:3000" placeholder:"URL" help:"Server that takes the events."`
+	Key      string        `placeholder:"KEY" help:"The server's key for sending events, and with --check for reading, unless it is open."`
 	Events   int           `default:"100000" placeholder:"N" help:"Events to send in all."`
 	Sites    int           `default:"10" placeholder:"N" help:"Number of sites, with equal shares."`
 	Days     int           `default:"3" placeholder:"N" help:"Number of days, with equal shares."`
@@ -31,7 +32,7 @@ type loadgenCmd struct {
 
 func (c *loadgenCmd) Run(env *env) error {
 	summary, err := loadgen.Run(env.ctx, loadgen.Options{
-		To: c.To, Events: c.Events, Sites: c.Sites, Days: c.Days, End: c.End,
+		To: c.To, Key: c.Key, Events: c.Events, Sites: c.Sites, Days: c.Days, End: c.End,
 		Paths: c.Paths, Users: c.Users, ZipfS: c.Zipf, Seed: c.Seed,
 		Rate: c.Rate, Batch: c.Batch, Single: c.Single, Parallel: c.Parallel,
 		NoIDs: c.NoIDs, Gzip: c.Gzip, Patience: c.Patience,
@@ -40,7 +41,7 @@ func (c *loadgenCmd) Run(env *env) error {
 	if err != nil || c.Check == "" {
 		return err
 	}
-	differences, err := loadgen.Check(env.ctx, c.Check, summary, c.Wait)
+	differences, err := loadgen.Check(env.ctx, c.Check, c.Key, summary, c.Wait)
 	if err != nil {
 		return err
 	}

@@ -110,7 +110,7 @@ func (w *world) load(events, sites, days int) {
 		Paths: 50, Users: 100, ZipfS: 1.2, Seed: 1, Batch: 1000, Parallel: 2,
 	})
 	w.must(err)
-	differences, err := loadgen.Check(w.t.Context(), "http://"+a.ReportAddr(), sum, time.Minute)
+	differences, err := loadgen.Check(w.t.Context(), "http://"+a.ReportAddr(), "", sum, time.Minute)
 	if err != nil || len(differences) > 0 {
 		w.t.Fatal(err, differences)
 	}

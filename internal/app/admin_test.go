@@ -261,7 +261,7 @@ func TestRaiseStreamsUnderLoad(t *testing.T) {
 			})
 			load(200, 0) // retries, now in other streams than at first
 			for _, sum := range sums {
-				differences, err := loadgen.Check(t.Context(), "http://"+apps[0].ReportAddr(), sum, time.Minute)
+				differences, err := loadgen.Check(t.Context(), "http://"+apps[0].ReportAddr(), "", sum, time.Minute)
 				if err != nil || len(differences) > 0 {
 					t.Errorf("%v %v", err, differences)
 				}

@@ -228,7 +228,7 @@ func TestSingleRoles(t *testing.T) {
 		endIngest()
 		endWorker()
 		_, endWorker = run(t, workerOnly)
-		differences, err := loadgen.Check(t.Context(), "http://"+report.ReportAddr(), sum, time.Minute)
+		differences, err := loadgen.Check(t.Context(), "http://"+report.ReportAddr(), "", sum, time.Minute)
 		if err != nil || len(differences) > 0 {
 			t.Errorf("%v %v", err, differences)
 		}

@@ -26,7 +26,7 @@ func loseToday(t *testing.T, i *installation) (store.DayKey, int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if differences, err := loadgen.Check(t.Context(), "http://"+a.ReportAddr(), sum, time.Minute); err != nil || len(differences) > 0 {
+	if differences, err := loadgen.Check(t.Context(), "http://"+a.ReportAddr(), "", sum, time.Minute); err != nil || len(differences) > 0 {
 		t.Fatal(err, differences)
 	}
 	end()

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -57,11 +58,12 @@ type stats struct {
 }
 
 // Check asks the report server at reportURL, as in "http://127.0.0.1:3001",
-// for every day of the summary and gives all differences. For days that have
+// for every day of the summary and gives all differences. key is the server's
+// key for reading, empty for a server that is open. For days that have
 // less than was sent, because the server is not done with them, and while it
 // answers that it is busy, it waits, in all up to wait. Sites that had other
 // events before differ.
-func Check(ctx context.Context, reportURL string, s Summary, wait time.Duration) ([]Difference, error) {
+func Check(ctx context.Context, reportURL, key string, s Summary, wait time.Duration) ([]Difference, error) {
 	if s.Unconfirmed > 0 {
 		return nil, fmt.Errorf("%d events are unconfirmed, so that nobody knows what is right: run the same loadgen again to its end", s.Unconfirmed)
 	}
@@ -72,7 +74,7 @@ func Check(ctx context.Context, reportURL string, s Summary, wait time.Duration)
 	for i := range s.Days {
 		d := &s.Days[i]
 		for {
-			got, busy, err := fetch(ctx, client, reportURL, d)
+			got, busy, err := fetch(ctx, client, reportURL, key, d)
 			if err != nil && !busy {
 				return nil, err
 			}
@@ -98,7 +100,7 @@ func Check(ctx context.Context, reportURL string, s Summary, wait time.Duration)
 }
 
 // fetch asks for one day. busy says that an error may go away.
-func fetch(ctx context.Context, client *http.Client, reportURL string, d *Day) (got stats, busy bool, err error) {
+func fetch(ctx context.Context, client *http.Client, reportURL, key string, d *Day) (got stats, busy bool, err error) {
 	u, err := url.Parse(reportURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return stats{}, false, fmt.Errorf("address %q is not one of a report server: allowed is http:// or https:// with host and port, as in http://127.0.0.1:3001", reportURL)
@@ -109,6 +111,9 @@ func fetch(ctx context.Context, client *http.Client, reportURL string, d *Day) (
 	if err != nil {
 		return stats{}, false, err
 	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
 	resp, err := client.Do(r)
 	if err != nil {
 		return stats{}, false, fmt.Errorf("no report to check against: %w", err)
@@ -117,6 +122,9 @@ func fetch(ctx context.Context, client *http.Client, reportURL string, d *Day) (
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxReport))
 	if err != nil {
 		return stats{}, true, fmt.Errorf("%s: %w", u, err)
+	}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+		return stats{}, false, fmt.Errorf("%s answered %d: %.200s: make a key that may send and read with \"daybook keys create --scope admin\", and give it with --key or DAYBOOK_KEY", u, resp.StatusCode, bytes.TrimSpace(body))
 	}
 	if resp.StatusCode != http.StatusOK {
 		return stats{}, resp.StatusCode == http.StatusServiceUnavailable, fmt.Errorf("%s answered %d: %.200s", u, resp.StatusCode, body)

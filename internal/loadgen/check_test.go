@@ -19,11 +19,16 @@ func twoDays() Summary {
 	}}
 }
 
+const key = "db_read_1_x"
+
 // report is a server that answers with what is right for twoDays, after
-// change has been at it.
+// change has been at it. It wants the key.
 func report(t *testing.T, change func(site string, answer map[string]any)) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer "+key {
+			t.Errorf("asked with %q", r.Header.Get("Authorization"))
+		}
 		q := r.URL.Query()
 		if r.URL.Path != "/stats" || q.Get("date") != "2026-01-01" || q.Get("limit") == "" {
 			t.Errorf("asked for %s", r.URL)
@@ -76,7 +81,7 @@ func TestCheck(t *testing.T) {
 					tt.change(answer)
 				}
 			})
-			differences, err := Check(t.Context(), url, twoDays(), 0)
+			differences, err := Check(t.Context(), url, key, twoDays(), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,7 +106,7 @@ func TestCheckWaits(t *testing.T) {
 			answer["status"] = http.StatusServiceUnavailable
 		}
 	})
-	differences, err := Check(t.Context(), url+"/", twoDays(), time.Minute)
+	differences, err := Check(t.Context(), url+"/", key, twoDays(), time.Minute)
 	if err != nil || len(differences) != 0 || asked.Load() != 4 {
 		t.Errorf("%v, %v after %d requests; want no difference after 4", differences, err, asked.Load())
 	}
@@ -116,12 +121,14 @@ func TestCheckFails(t *testing.T) {
 	for says, url := range map[string]string{
 		"answered 503":                   report(t, status(503)),
 		"answered 404":                   report(t, status(404)),
+		"answered 401":                   report(t, status(401)),
+		"daybook keys create":            report(t, status(403)),
 		"no report to check against":     dead.URL,
 		"allowed is http:// or https://": "127.0.0.1:3001",
 		"in the time zone Asia/Kolkata":  report(t, func(_ string, a map[string]any) { a["timezone"] = "Asia/Kolkata" }),
 		"answered what is no report":     report(t, func(_ string, a map[string]any) { a["total_events"] = "many" }),
 	} {
-		if _, err := Check(t.Context(), url, twoDays(), 0); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := Check(t.Context(), url, key, twoDays(), 0); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want %s", err, says)
 		}
 	}

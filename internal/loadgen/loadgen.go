@@ -23,6 +23,9 @@ import (
 type Options struct {
 	// To is the server's address, as in "http://127.0.0.1:3000".
 	To string
+	// Key is the server's key for sending events; a server that is open needs
+	// none.
+	Key string
 	// Events is how many to send in all.
 	Events int
 	// Sites is the number of sites, which have equal shares; their names are
@@ -132,7 +135,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	if err := o.complete(now); err != nil {
 		return Summary{}, err
 	}
-	send, err := sender.New(sender.Options{To: o.To, Gzip: o.Gzip, Parallel: o.Parallel, Patience: o.Patience})
+	send, err := sender.New(sender.Options{To: o.To, Key: o.Key, Gzip: o.Gzip, Parallel: o.Parallel, Patience: o.Patience})
 	if err != nil {
 		return Summary{}, err
 	}

@@ -222,7 +222,7 @@ func TestEndedEarly(t *testing.T) {
 	if !strings.Contains(out.String(), "the server may have them or not") {
 		t.Errorf("printed %s", &out)
 	}
-	if _, err := Check(t.Context(), "http://127.0.0.1:1", sum, 0); err == nil || !strings.Contains(err.Error(), "unconfirmed") {
+	if _, err := Check(t.Context(), "http://127.0.0.1:1", "", sum, 0); err == nil || !strings.Contains(err.Error(), "unconfirmed") {
 		t.Errorf("Check: %v", err)
 	}
 	b, err := os.ReadFile(file)

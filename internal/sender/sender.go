@@ -55,6 +55,9 @@ const (
 type Options struct {
 	// To is the server's address, as in "http://127.0.0.1:3000".
 	To string
+	// Key is the server's key for sending events; a server that is open needs
+	// none.
+	Key string
 	// Gzip compresses the bodies of batches.
 	Gzip bool
 	// Parallel is how many connections are kept open between requests.
@@ -69,6 +72,7 @@ type Options struct {
 // Sender sends events to one server. It is safe for concurrent use.
 type Sender struct {
 	to       string
+	key      string
 	gzip     bool
 	patience time.Duration
 	client   *http.Client
@@ -105,6 +109,7 @@ func New(o Options) (*Sender, error) {
 	}
 	return &Sender{
 		to:       strings.TrimRight(u.String(), "/"),
+		key:      o.Key,
 		gzip:     o.Gzip,
 		patience: patience,
 		client: &http.Client{
@@ -279,6 +284,9 @@ func (s *Sender) try(ctx context.Context, path string, header http.Header, body 
 		return answer{}, err
 	}
 	r.Header = header.Clone()
+	if s.key != "" {
+		r.Header.Set("Authorization", "Bearer "+s.key)
+	}
 	resp, err := s.client.Do(r)
 	if err != nil {
 		return answer{}, err
@@ -306,8 +314,11 @@ func (s *Sender) refused(path string, a answer) error {
 	var said struct {
 		Error string `json:"error"`
 	}
+	known := json.Unmarshal(a.body, &said) == nil && said.Error != ""
 	switch {
-	case json.Unmarshal(a.body, &said) == nil && said.Error != "":
+	case known && (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden):
+		return fmt.Errorf("%s%s answered %d: %s: make a key for it with \"daybook keys create --scope ingest\", and give it with --key or DAYBOOK_KEY", s.to, path, a.status, said.Error)
+	case known:
 		return fmt.Errorf("%s%s answered %d: %s", s.to, path, a.status, said.Error)
 	case a.status == http.StatusAccepted || a.status == http.StatusUnprocessableEntity:
 		return fmt.Errorf("%s%s answered %d with %.100q, which does not tell of each event what became of it: is it a Daybook server of this version?", s.to, path, a.status, a.body)

@@ -27,6 +27,7 @@ type script struct {
 	answers []answer
 	times   []time.Time
 	bodies  []string
+	keys    []string // the Authorization of each request
 }
 
 type answer struct {
@@ -44,6 +45,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	a := s.answers[min(len(s.times), len(s.answers)-1)]
 	s.times = append(s.times, time.Now())
 	s.bodies = append(s.bodies, string(body))
+	s.keys = append(s.keys, r.Header.Get("Authorization"))
 	if a.err != nil {
 		return nil, a.err
 	}
@@ -126,6 +128,9 @@ func TestSendAnswers(t *testing.T) {
 	}{
 		{"nobody there", answer{err: errReset}, `no server answers at http://daybook.example:3000 (connection reset): start one with "daybook serve"`},
 		{"too large", answer{status: 413, body: `{"error":"the body is larger than 8388608 bytes"}`}, "answered 413: the body is larger"},
+		{"no key", answer{status: 401, body: `{"error":"this takes a key"}`}, `answered 401: this takes a key: make a key for it with "daybook keys create --scope ingest", and give it with --key`},
+		{"wrong key", answer{status: 403, body: `{"error":"the key is for reading"}`}, `answered 403: the key is for reading: make a key`},
+		{"a proxy's password", answer{status: 401, body: "<html>"}, "is it the address where a Daybook server takes events?"},
 		{"another server", answer{status: 404, body: "<html>"}, "is it the address where a Daybook server takes events?"},
 		{"redirect", answer{status: 301}, "answered 301"},
 		{"no JSON", answer{status: 202, body: "OK"}, `answered 202 with "OK", which does not tell`},
@@ -143,6 +148,25 @@ func TestSendAnswers(t *testing.T) {
 				t.Errorf("tried %d times, want once", len(network.times))
 			}
 		})
+	}
+}
+
+func TestKey(t *testing.T) {
+	for key, header := range map[string]string{"": "", "db_ingest_1_x": "Bearer db_ingest_1_x"} {
+		network := &script{answers: []answer{taken}}
+		s, err := sender.New(sender.Options{To: "http://daybook.example", Key: key, Transport: network})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Send(t.Context(), nil, 2); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.SendOne(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+		if network.keys[0] != header || network.keys[1] != header {
+			t.Errorf("key %q was sent as %q", key, network.keys)
+		}
 	}
 }
 
