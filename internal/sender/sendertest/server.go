@@ -140,7 +140,7 @@ func (s *Server) take(lines [][]byte) []sender.Rejection {
 	defer s.mu.Unlock()
 	var decoder event.Decoder
 	for i, line := range lines {
-		e, err := decoder.Decode(line, time.Now())
+		sent, err := decoder.Decode(line, time.Now())
 		if err != nil {
 			r := sender.Rejection{Index: i, Problem: err.Error()}
 			if field, ok := errors.AsType[*event.FieldError](err); ok {
@@ -150,12 +150,12 @@ func (s *Server) take(lines [][]byte) []sender.Rejection {
 			continue
 		}
 		s.received++
-		key := e.Site + " " + e.ID
+		key := sent.Site + " " + sent.ID
 		if s.events == nil {
 			s.events = map[string]event.Event{}
 		}
 		if _, known := s.events[key]; !known {
-			s.events[key] = e
+			s.events[key] = sent.Event
 			s.order = append(s.order, key)
 		}
 	}
