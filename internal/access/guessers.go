@@ -39,9 +39,10 @@ func (g *guessers) wait(addr netip.Addr) time.Duration {
 	return waitFor(g.until[network(addr)])
 }
 
-// waitFor tells how long it is until one more guess is free.
+// waitFor tells how long it is until one more guess is free; none for an address
+// that never guessed, whose time is zero.
 func waitFor(until time.Time) time.Duration {
-	return max(0, time.Until(until)-(maxGuesses-1)*guessInterval)
+	return max(0, time.Until(until.Add(-(maxGuesses-1)*guessInterval)))
 }
 
 // note takes down a wrong guess, and tells how long the address has to wait if
