@@ -161,12 +161,12 @@ func (d *Day) Merge(other *Day) {
 }
 
 // Bots is how many events of bots there are. It is exact while the table of Bot
-// is, which has a row for each of a few reasons.
+// is, which has a row for each of a few reasons. Of a day that was read in part
+// that table must have been.
 func (d *Day) Bots() uint64 { return d.Tables[Bot].sum() }
 
-// Empty tells whether nothing was counted. Of a day that was read in part the
-// table of Bot must have been.
-func (d *Day) Empty() bool { return d.Events == 0 && d.Bots() == 0 }
+// Folded is how many events were folded into the day, those of bots included.
+func (d *Day) Folded() uint64 { return d.Events + d.Bots() }
 
 // Clone gives a copy that shares nothing with d.
 func (d *Day) Clone() *Day {

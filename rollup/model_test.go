@@ -90,8 +90,8 @@ func (m *model) check(t rapid.TB, d *rollup.Day) {
 			t.Fatalf("hour %d has %d users, want %d", h, got, len(m.hourUsers[h]))
 		}
 	}
-	if d.Bots() != m.bots || d.Empty() != (m.folded == 0) {
-		t.Fatalf("day has %d events of bots, want %d of %d in all; empty: %t", d.Bots(), m.bots, m.folded, d.Empty())
+	if d.Bots() != m.bots || d.Folded() != m.folded {
+		t.Fatalf("day has %d events of bots and %d in all, want %d and %d", d.Bots(), d.Folded(), m.bots, m.folded)
 	}
 	for dim := range d.Tables {
 		got := map[string]uint64{}

@@ -59,7 +59,7 @@ func (a *Admin) verifyDay(ctx context.Context, key store.DayKey) (Verified, erro
 		day.State, day.Problem = reconcile.Unreadable, fmt.Sprint(err)
 		return day, nil
 	}
-	day.State, day.Events = check.State, check.True.Events
+	day.State, day.Events = check.State, check.True.Folded()
 	if check.State != reconcile.Partial {
 		day.Differences = check.AllDifferences()
 	}

@@ -37,6 +37,9 @@ const batchLines = 100_000
 type Options struct {
 	// To is the server's address, as in "http://127.0.0.1:3000".
 	To string
+	// Key is the server's key for sending events; a server that is open needs
+	// none.
+	Key string
 	// Site is the site_id of all events. Access logs need one; events of
 	// NDJSON keep their own if it is empty.
 	Site string
@@ -127,7 +130,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	if err := o.complete(); err != nil {
 		return Summary{}, err
 	}
-	send, err := sender.New(sender.Options{To: o.To, Gzip: o.Gzip, Parallel: o.Parallel, Patience: o.Patience})
+	send, err := sender.New(sender.Options{To: o.To, Key: o.Key, Gzip: o.Gzip, Parallel: o.Parallel, Patience: o.Patience})
 	if err != nil {
 		return Summary{}, err
 	}
@@ -434,11 +437,16 @@ func isView(method []byte, status int) bool {
 	return string(method) == "GET" && (status >= 200 && status < 300 || status == 304)
 }
 
-// jsonEvent is the event of a line of NDJSON.
+// jsonEvent is the event of a line of NDJSON, nil if it is one of a bot.
 func (r *run) jsonEvent(line []byte) (any, error) {
 	e, err := parseJSONEvent(line)
 	if err != nil {
 		return nil, err
+	}
+	// An export has the events of bots too. Ingest, which knows the sender and
+	// not theirs, would take them for those of people.
+	if e.text(rollup.Bot.String()) != "" {
+		return nil, nil
 	}
 	if r.o.Site != "" {
 		e.set("site_id", r.o.Site)

@@ -126,7 +126,7 @@ func examine(ctx context.Context, st Store, key store.DayKey, fresh *rollup.Day)
 		c.State = Partial
 	case damage != nil:
 		c.State = Damaged
-	case stored == nil && fresh.Events > 0:
+	case stored == nil && fresh.Folded() > 0:
 		c.State = Missing
 	case stored == nil:
 		c.State = OK

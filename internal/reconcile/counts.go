@@ -12,8 +12,9 @@ import (
 // tally counts a day's raw events, and goes on counting where it was: after
 // the first time its cost grows with the events that came since.
 type tally struct {
-	marks         rollup.Marks
-	events, views uint64
+	marks rollup.Marks
+	// As in a rollup, events and views have none of bots.
+	events, views, bots uint64
 }
 
 // tallies compare the totals of rollups with counts of their raw events. That
@@ -72,7 +73,7 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("check %s: %w", key, err)
 		}
-		if !site.Whole(key, zones, kept) || stored.Events == count.events && stored.Views == count.views {
+		if !site.Whole(key, zones, kept) || stored.Events == count.events && stored.Views == count.views && stored.Bots() == count.bots {
 			return true, nil
 		}
 		_, now, _, err := load(ctx, t.store, key)
@@ -91,6 +92,10 @@ func (t *tallies) right(ctx context.Context, key store.DayKey) (bool, error) {
 func (c *tally) add(ctx context.Context, events store.Events, key store.DayKey, zones []string, target rollup.Marks) error {
 	return site.EachEvent(ctx, events, key, zones, c.marks.Join(nil), target, func(e *store.Event) error {
 		c.marks.Advance(e.Stream, e.Position)
+		if e.Values[rollup.Bot] != "" {
+			c.bots++
+			return nil
+		}
 		c.events++
 		if e.Type() == rollup.PageView {
 			c.views++

@@ -178,6 +178,7 @@ func (c *Check) AllDifferences() []rollup.Difference {
 		total("total_events", c.True.Events),
 		total("total_views", c.True.Views),
 		total("unique_users", c.True.Users.Estimate()),
+		total("bots", c.True.Bots()),
 	}
 }
 

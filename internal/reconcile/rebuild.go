@@ -85,10 +85,12 @@ func (o *Options) verdict(c *Check) (replace bool, err error) {
 		return false, fmt.Errorf("%s: %w", c.Key, ErrPartial)
 	case o.Smaller:
 		return true, nil
-	case c.State == Damaged && c.True.Events == 0:
+	case c.State == Damaged && c.True.Folded() == 0:
 		return false, fmt.Errorf("%s is damaged and there are no raw events of it: %w", c.Key, ErrSmaller)
 	case c.Stored != nil && c.True.Events < c.Stored.Events:
 		return false, fmt.Errorf("%s has %d events and its raw events give %d: %w", c.Key, c.Stored.Events, c.True.Events, ErrSmaller)
+	case c.Stored != nil && c.True.Bots() < c.Stored.Bots():
+		return false, fmt.Errorf("%s has %d events of bots and its raw events give %d: %w", c.Key, c.Stored.Bots(), c.True.Bots(), ErrSmaller)
 	}
 	return true, nil
 }

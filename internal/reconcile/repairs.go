@@ -128,7 +128,7 @@ func (r *Repairs) repair(key store.DayKey) {
 	case err != nil:
 		log.Error("day not repaired", "error", err)
 	case rebuilt:
-		log.Info("day repaired", "state", check.State, "events", check.True.Events)
+		log.Info("day repaired", "state", check.State, "events", check.True.Folded())
 	}
 }
 

@@ -325,7 +325,7 @@ func (r *run) record(ctx context.Context, key store.DayKey, check *Check, rebuil
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	job, spec := r.job, r.job.Spec
-	job.Events += int64(check.True.Events)
+	job.Events += int64(check.True.Folded())
 	r.stats.found(job.Kind, check.State, rebuilt && !spec.DryRun, err != nil)
 	if rebuilt {
 		job.Rebuilt++

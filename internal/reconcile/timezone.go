@@ -109,10 +109,10 @@ func (r *run) buildZone(ctx context.Context, parallel int, days []store.DayKey, 
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.job.Events += int64(check.True.Events)
+		r.job.Events += int64(check.True.Folded())
 		if takenOver {
 			r.job.TakenOver++
-		} else if check.True.Events > 0 {
+		} else if check.True.Folded() > 0 {
 			r.job.Rebuilt++
 		}
 		return r.done(ctx, key)

@@ -27,6 +27,9 @@ type world struct {
 	queue queue.Queue
 	store *pebblestore.Store
 	sent  int
+	// bot is why the events that are sent are those of a bot; empty: they are
+	// not.
+	bot string
 }
 
 func newWorld(t *testing.T) *world {
@@ -81,6 +84,7 @@ func (w *world) send(key store.DayKey, n int) {
 		e.Values[rollup.EventType] = rollup.PageView
 		e.Values[rollup.Path] = fmt.Sprintf("/%d", w.sent%31)
 		e.Values[rollup.Browser] = "Firefox"
+		e.Values[rollup.Bot] = w.bot
 		if w.sent%7 == 0 {
 			e.Values[rollup.EventType] = "signup"
 		}

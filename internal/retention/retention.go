@@ -150,15 +150,15 @@ func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired
 	})
 }
 
-// totals gives the events that the rollups of a site have counted, by date. A
-// damaged one has counted nothing.
+// totals gives the events that the rollups of a site have counted, by date,
+// those of bots included. A damaged one has counted nothing.
 func (k *Keeper) totals(ctx context.Context, site, zone, from, to string) (map[string]int64, error) {
 	totals := map[string]int64{}
 	err := k.store.SiteDays(ctx, site, zone, from, to, rollup.AllFields, func(day *rollup.Day, damaged *store.DamagedError) error {
 		if damaged != nil {
 			totals[damaged.Key.Date] = 0
 		} else {
-			totals[day.Date] = int64(day.Events)
+			totals[day.Date] = int64(day.Folded())
 		}
 		return nil
 	})

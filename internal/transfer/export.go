@@ -85,7 +85,7 @@ func Export(ctx context.Context, st Source, spec Spec, out io.Writer) (Exported,
 		return Exported{}, err
 	}
 	e := &export{st: st, sites: site.NewDirectory(st, 0), out: newWriter(out, spec.Format)}
-	header, day := event.FieldNames(), e.events
+	header, day := append(event.FieldNames(), rollup.Bot.String()), e.events
 	if spec.What == Rollups {
 		header, day = rollupFields, e.rollup
 	}
@@ -160,7 +160,8 @@ func (e *export) partial(ctx context.Context, key store.DayKey) (zones []string,
 // timeForm is RFC 3339 with the milliseconds that events have.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
-// appendEvent appends an event's fields in the order of event.FieldNames.
+// appendEvent appends an event's fields in the order of event.FieldNames, and
+// at the end that of a bot.
 func appendEvent(fields []field, e *event.Event) []field {
 	fields = append(fields,
 		field{name: "site_id", value: e.Site},
@@ -216,7 +217,7 @@ func (e *export) rollup(ctx context.Context, key store.DayKey) error {
 		return err
 	}
 	e.sum.Days++
-	e.sum.Events += int64(day.Events)
+	e.sum.Events += int64(day.Folded())
 	if partial {
 		e.sum.Partial++
 	}

@@ -93,9 +93,9 @@ func TestEventsCanBeReadBack(t *testing.T) {
 		newEvent("1", "2026-11-20", `/"quoted"\ and <html> & ünïcödé  `),
 		newEvent("=2", "2026-11-21", "/"),
 	}
-	for dim := range events[0].Values {
+	for dim := range rollup.Bot {
 		if events[0].Values[dim] == "" {
-			events[0].Values[dim] = "value of " + rollup.Dimension(dim).String()
+			events[0].Values[dim] = "value of " + dim.String()
 		}
 	}
 	events[1].User = ""
@@ -111,7 +111,7 @@ func TestEventsCanBeReadBack(t *testing.T) {
 	for i, line := range strings.SplitAfter(strings.TrimSuffix(lines, "\n"), "\n") {
 		var d event.Decoder
 		for _, text := range []string{line, string(objects[i])} {
-			if e, err := d.Decode([]byte(text), time.Now()); err != nil || e != events[i] {
+			if e, err := d.Decode([]byte(text), time.Now()); err != nil || e.Event != events[i] {
 				t.Errorf("%s\ngives %+v, %v\nwant  %+v", text, e, err, events[i])
 			}
 		}
@@ -128,13 +128,14 @@ func TestCSVIsHarmless(t *testing.T) {
 	values := []string{"=1+1", "+1", "-1", "@SUM(A1)", `=HYPERLINK("http://x","y")`, "a=b", "'", ""}
 	e.User = "=cmd|' /C calc'!A0"
 	copy(e.Values[rollup.Referrer:], values)
+	e.Values[rollup.Bot] = "crawler"
 	count(t, st, e)
 	text, _ := exported(t, st, Events, CSV)
 	records, err := csv.NewReader(strings.NewReader(text)).ReadAll()
 	check(t, err)
 	want := []string{"s", "1", "'=cmd|' /C calc'!A0", "2026-11-20T09:00:00.005Z", "page_view", "/a,b",
-		"'=1+1", "'+1", "'-1", "'@SUM(A1)", `'=HYPERLINK("http://x","y")`, "a=b", "'", ""}
-	if len(records) != 2 || !reflect.DeepEqual(records[0], event.FieldNames()) || !reflect.DeepEqual(records[1], want) {
+		"'=1+1", "'+1", "'-1", "'@SUM(A1)", `'=HYPERLINK("http://x","y")`, "a=b", "'", "", "crawler"}
+	if len(records) != 2 || !reflect.DeepEqual(records[0], append(event.FieldNames(), "bot")) || !reflect.DeepEqual(records[1], want) {
 		t.Errorf("CSV:\n%s", text)
 	}
 	for _, value := range []string{"\t=1", "\r=1"} {

@@ -273,7 +273,7 @@ func (s *stream) load(ctx context.Context, step store.Step, places places, runs 
 			if err := store.FoldDay(ctx, s.store, day, places[key.Site].settings.All(), done); err != nil {
 				return fmt.Errorf("rebuild %s: %w", key, err)
 			}
-			if day.Events > 0 {
+			if day.Folded() > 0 {
 				s.stats.rebuilt.Add(1)
 			}
 		}
