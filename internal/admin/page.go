@@ -27,7 +27,7 @@ var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 }).Parse(pageText))
 
 // pageData is what the page shows: nothing that names a site, a machine or a
-// person, for it is where everybody can look who can ask for statistics.
+// person, for whoever may ask for the statistics of all sites can look at it.
 type pageData struct {
 	*Status
 	// Last are the newest jobs by what they are called there.
@@ -55,9 +55,9 @@ func NewStatusPage(status func(context.Context) (*Status, error)) *StatusPage {
 	return &StatusPage{status: status}
 }
 
-// Register adds the page to a router.
-func (p *StatusPage) Register(rt *web.Router) {
-	rt.Handle("/status", web.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
+// Register adds the page to a router, behind a guard.
+func (p *StatusPage) Register(rt *web.Router, guard web.Guard) {
+	rt.Handle("/status", web.Methods{http.MethodGet: guard.Before(func(w http.ResponseWriter, r *http.Request) error {
 		page, err := p.get(r.Context())
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (p *StatusPage) Register(rt *web.Router) {
 		// An error here means that the client has gone.
 		_, _ = w.Write(page)
 		return nil
-	}})
+	})})
 }
 
 func (p *StatusPage) get(ctx context.Context) ([]byte, error) {

@@ -309,7 +309,7 @@ func TestStatusPage(t *testing.T) {
 
 	for name, actions := range map[string]*admin.Admin{"all roles": a, "report alone": admin.New(nil, st, admin.Options{}, discard)} {
 		rt := web.NewRouter(discard)
-		admin.NewStatusPage(actions.Status).Register(rt)
+		admin.NewStatusPage(actions.Status).Register(rt, nil)
 		status, body := curl(t, serve(t, rt), "GET", "/status", "")
 		if status != 200 {
 			t.Fatalf("%s: %d %s", name, status, body)

@@ -136,7 +136,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 		r := report.New(a.store, opts, log)
 		r.Register(rt)
 		a.metrics.Report(r.RawScans)
-		admin.NewStatusPage(operators.Status).Register(rt)
+		admin.NewStatusPage(operators.Status).Register(rt, nil)
 		a.reportServer = web.NewServer("report", cfg.Report.ReportAddr, rt, a.storeReady, log)
 		a.parts = append(a.parts, repairs, r, a.reportServer)
 	}
@@ -164,7 +164,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 // it has the metrics of the process.
 func (a *App) router(role string) *web.Router {
 	rt := web.NewObservedRouter(a.log, a.metrics.Requests(role))
-	a.metrics.Register(rt)
+	a.metrics.Register(rt, nil)
 	return rt
 }
 

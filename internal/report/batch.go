@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
 
@@ -43,8 +44,8 @@ type BatchAnswer struct {
 
 // batch answers several questions, one after the other, so that one client
 // takes no more of the server at a time than with single questions. An answer
-// is what GET would give: the same handler makes it.
-func (r *Report) batch(w http.ResponseWriter, req *http.Request) error {
+// is what GET would give to the same client: the same function makes it.
+func (r *Report) batch(w http.ResponseWriter, req *http.Request, pass *access.Pass) error {
 	questions, err := decodeBatch(http.MaxBytesReader(w, req.Body, maxBatchBytes))
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func (r *Report) batch(w http.ResponseWriter, req *http.Request) error {
 			return err
 		}
 		rec := &recorder{header: http.Header{}, status: http.StatusOK}
-		if err := r.handler(q.endpoint)(rec, get); err != nil {
+		if err := r.respond(rec, get, pass, q.endpoint); err != nil {
 			web.WriteError(rec, get, r.log, err)
 		}
 		if size += rec.body.Len(); size > maxBatchAnswer {

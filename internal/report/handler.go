@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
@@ -20,47 +21,71 @@ import (
 // scan, and shorter than the server's limit for writing the answer.
 const requestTime = 55 * time.Second
 
-// handler answers the questions to an endpoint.
+// handler answers the requests to an endpoint that are let in.
 func (r *Report) handler(e *endpoint) web.Handler {
+	return r.admitted(func(w http.ResponseWriter, req *http.Request, pass *access.Pass) error {
+		return r.respond(w, req, pass, e)
+	})
+}
+
+// admitted makes a handler that only those requests come to that the gate lets
+// in. Nothing of a request is read before that. pass says which sites it may
+// ask about, which every handler has to see to.
+func (r *Report) admitted(h func(w http.ResponseWriter, req *http.Request, pass *access.Pass) error) web.Handler {
 	return func(w http.ResponseWriter, req *http.Request) error {
-		q, err := parseQuery(e, req.URL.RawQuery)
-		if err != nil {
-			return err
+		var pass access.Pass // without a gate, of everybody
+		if r.opts.Gate != nil {
+			var err error
+			if pass, err = r.opts.Gate.Admit(w, req); err != nil {
+				return err
+			}
 		}
-		if e.table != nil && !req.URL.Query().Has("format") {
-			q.csv = acceptsCSV(req.Header.Get("Accept"))
-		}
-		if q.async {
-			return r.jobs.submitted(w, req, q)
-		}
-		ctx, cancel := context.WithTimeout(req.Context(), requestTime)
-		defer cancel()
-		o, err := r.look(ctx, q)
-		if err != nil {
-			return err
-		}
-		if o.etag != "" && matchesETag(req.Header.Get("If-None-Match"), o.etag) {
-			setHeaders(w.Header(), o.asOf, o.etag)
-			w.WriteHeader(http.StatusNotModified)
-			return nil
-		}
-		a, err := r.complete(ctx, q, o)
-		if err != nil {
-			return err
-		}
-		setHeaders(w.Header(), a.asOf, a.etag)
-		body, contentType := a.body, "text/csv; charset=utf-8"
-		if q.csv {
-			w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", csvName(q)))
-		} else {
-			body, contentType = append(a.json(), '\n'), "application/json; charset=utf-8"
-		}
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		// An error here means that the client has gone.
-		_, _ = w.Write(body)
+		return h(w, req, &pass)
+	}
+}
+
+// respond answers a question to an endpoint.
+func (r *Report) respond(w http.ResponseWriter, req *http.Request, pass *access.Pass, e *endpoint) error {
+	q, err := parseQuery(e, req.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	if err := q.allow(pass); err != nil {
+		return err
+	}
+	if e.table != nil && !req.URL.Query().Has("format") {
+		q.csv = acceptsCSV(req.Header.Get("Accept"))
+	}
+	if q.async {
+		return r.jobs.submitted(w, req, q)
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), requestTime)
+	defer cancel()
+	o, err := r.look(ctx, q)
+	if err != nil {
+		return err
+	}
+	if o.etag != "" && matchesETag(req.Header.Get("If-None-Match"), o.etag) {
+		setHeaders(w.Header(), o.asOf, o.etag)
+		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	a, err := r.complete(ctx, q, o)
+	if err != nil {
+		return err
+	}
+	setHeaders(w.Header(), a.asOf, a.etag)
+	body, contentType := a.body, "text/csv; charset=utf-8"
+	if q.csv {
+		w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", csvName(q)))
+	} else {
+		body, contentType = append(a.json(), '\n'), "application/json; charset=utf-8"
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// An error here means that the client has gone.
+	_, _ = w.Write(body)
+	return nil
 }
 
 // acceptsCSV tells whether an Accept header asks for CSV by its name, and for
@@ -182,15 +207,17 @@ func (r *Report) complete(ctx context.Context, q *query, o *outlook) (*answered,
 		body, _, err := r.make(ctx, q, o)
 		return &answered{body: body, asOf: o.asOf}, err
 	}
-	if body, ok := r.answers.get(o.etag); ok {
+	// Two sites never have an answer in common, however their ETags are made.
+	question := q.site + " " + o.etag
+	if body, ok := r.answers.get(question); ok {
 		return &answered{body: body, etag: o.etag, asOf: o.asOf}, nil
 	}
-	a, err := shared(ctx, r.scans, o.etag, func(ctx context.Context) (*answered, error) {
+	a, err := shared(ctx, r.scans, question, func(ctx context.Context) (*answered, error) {
 		body, lasting, err := r.make(ctx, q, o)
 		if err != nil || !lasting {
 			return &answered{body: body, asOf: o.asOf}, err
 		}
-		r.answers.put(o.etag, body, len(body)+len(o.etag))
+		r.answers.put(question, body, len(body)+len(question))
 		return &answered{body: body, etag: o.etag}, nil
 	})
 	if err != nil || a.etag == "" {

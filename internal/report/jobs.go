@@ -17,6 +17,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
@@ -354,16 +355,20 @@ func (j *jobs) dropOld() {
 	}
 }
 
+// missing is the answer to whoever asks for a job that there is not.
+func missing(id string) error {
+	return &web.Error{Status: http.StatusNotFound,
+		Message: fmt.Sprintf("there is no job %s; answers are kept for %.0f hours", web.Shorten(id), jobKept.Hours())}
+}
+
 // load gives the record of a job.
 func (j *jobs) load(ctx context.Context, id string) (*Job, error) {
-	missing := &web.Error{Status: http.StatusNotFound,
-		Message: fmt.Sprintf("there is no job %s; answers are kept for %.0f hours", web.Shorten(id), jobKept.Hours())}
 	if !strings.HasPrefix(id, jobPrefix) {
-		return nil, missing
+		return nil, missing(id)
 	}
 	stored, err := j.store.Job(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, missing
+		return nil, missing(id)
 	}
 	if err != nil {
 		return nil, err
@@ -403,11 +408,16 @@ func (j *jobs) submitted(w http.ResponseWriter, req *http.Request, q *query) err
 	return nil
 }
 
-// show answers GET /stats/jobs/{id}.
-func (j *jobs) show(w http.ResponseWriter, req *http.Request) error {
-	record, err := j.load(req.Context(), mux.Vars(req)["id"])
+// show answers GET /stats/jobs/{id}. To whoever may not ask about the site of a
+// job there is no such job.
+func (j *jobs) show(w http.ResponseWriter, req *http.Request, pass *access.Pass) error {
+	id := mux.Vars(req)["id"]
+	record, err := j.load(req.Context(), id)
 	if err != nil {
 		return err
+	}
+	if pass.Site(record.Spec.Site) != nil {
+		return missing(id)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	web.WriteJSON(w, http.StatusOK, record)

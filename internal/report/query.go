@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
@@ -19,7 +20,10 @@ import (
 type query struct {
 	endpoint *endpoint
 	site     string
-	asked    asked
+	// only is the one site that an answer about all sites is limited to; empty
+	// if it is not.
+	only  string
+	asked asked
 	// today is the date in the zone of the site, span the period that is
 	// asked for, and compare the one beside it, nil if there is none. They are
 	// set by resolve, not by parsing.
@@ -35,6 +39,18 @@ type query struct {
 	exact       bool
 	async       bool
 	csv         bool
+}
+
+// allow holds a question to what whoever asks may know: it is about a site for
+// which the pass is good, or limited to that site.
+func (q *query) allow(pass *access.Pass) error {
+	if q.site != "" {
+		return pass.Site(q.site)
+	}
+	if !pass.EverySite() {
+		q.only = pass.Key.Site
+	}
+	return nil
 }
 
 // resolve sets the dates of the query. zone is the time zone of the site,

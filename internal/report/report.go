@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/web"
@@ -32,9 +33,13 @@ type Store interface {
 	Checkpoints(ctx context.Context) (map[string]store.Checkpoint, error)
 }
 
-// Options bound the raw scans, which are the only part of an answer whose
-// cost grows with the number of events. Zero values are the defaults.
+// Options are the settings of the role. They bound the raw scans, which are the
+// only part of an answer whose cost grows with the number of events. Zero
+// values are the defaults.
 type Options struct {
+	// Gate says who may ask, and about which site; nil lets everybody ask
+	// everything.
+	Gate *access.Gate
 	// RawScans is the most scans at once; 2 by default.
 	RawScans int
 	// RawScanEvents is the most events that one scan reads, 5 million by
@@ -126,14 +131,15 @@ func (r *Report) Start() error { return r.jobs.Start() }
 // It may be called at any time, and again.
 func (r *Report) Stop(ctx context.Context) error { return r.jobs.Stop(ctx) }
 
-// Register adds the role's paths to a router.
+// Register adds the role's paths to a router. All but the description of them
+// are behind the gate.
 func (r *Report) Register(rt *web.Router) {
 	for _, e := range endpoints {
 		rt.Handle(e.path, web.Methods{http.MethodGet: r.handler(e)})
 	}
-	rt.Handle(batchPath, web.Methods{http.MethodPost: r.batch})
+	rt.Handle(batchPath, web.Methods{http.MethodPost: r.admitted(r.batch)})
 	rt.Handle(openAPIPath, web.Methods{http.MethodGet: serveOpenAPI})
-	rt.Handle(jobsPath+"{id}", web.Methods{http.MethodGet: r.jobs.show})
+	rt.Handle(jobsPath+"{id}", web.Methods{http.MethodGet: r.admitted(r.jobs.show)})
 }
 
 // RawScans tells of the raw scans so far.

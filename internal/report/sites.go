@@ -11,7 +11,7 @@ const maxSites = 100
 
 var sitesEndpoint = endpoint{
 	path:    "/stats/sites",
-	summary: "The totals of all sites in a period, which is of each site's own time zone, in the order of their names.",
+	summary: "The totals of all sites in a period, which is of each site's own time zone, in the order of their names. With a key of one site that site is all.",
 	sample:  Sites{},
 	params: slices.Concat(spanParams, []parameter{
 		formatParam,
@@ -81,6 +81,12 @@ func (r *Report) allSites(ctx context.Context, q *query) (*Sites, error) {
 
 // siteNames lists the sites of a page, and tells whether there are more.
 func (r *Report) siteNames(ctx context.Context, q *query) (names []string, more bool, err error) {
+	if q.only != "" {
+		if q.page > 1 {
+			return nil, false, nil
+		}
+		return []string{q.only}, false, nil
+	}
 	const step = 1000
 	after, skip := "", (q.page-1)*q.limit
 	for skip > 0 {

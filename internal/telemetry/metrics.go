@@ -61,12 +61,12 @@ var (
 	sizes     = []float64{1, 4, 16, 64, 256, 1024, 4096, 16384, 65536}
 )
 
-// Register adds GET /metrics to a router.
-func (m *Metrics) Register(rt *web.Router) {
-	rt.Handle("/metrics", web.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
+// Register adds GET /metrics to a router, behind a guard.
+func (m *Metrics) Register(rt *web.Router, guard web.Guard) {
+	rt.Handle("/metrics", web.Methods{http.MethodGet: guard.Before(func(w http.ResponseWriter, r *http.Request) error {
 		m.handler.ServeHTTP(w, r)
 		return nil
-	}})
+	})})
 }
 
 // Requests counts and times the requests to the server of a role.

@@ -28,7 +28,7 @@ var discard = slog.New(slog.DiscardHandler)
 func scrape(t *testing.T, m *Metrics) map[string]float64 {
 	t.Helper()
 	rt := web.NewRouter(discard)
-	m.Register(rt)
+	m.Register(rt, nil)
 	w := httptest.NewRecorder()
 	rt.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if w.Code != http.StatusOK {
