@@ -55,7 +55,7 @@ func TestTooOldEventsBecomeDeadLetters(t *testing.T) {
 	}
 	eventually(t, "the day that is kept is counted", func() bool {
 		day, err := st.Day(t.Context(), store.DayKey{Site: "a", Date: "2026-03-02"})
-		return err == nil && day.Events == 1
+		return err == nil && day.Folded() == 1
 	})
 	for _, l := range letters(t, st, 4) {
 		if l.Reason != reasonExpired {

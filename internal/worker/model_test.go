@@ -52,6 +52,8 @@ func modelEvent(n int) event.Event {
 	switch n % 7 {
 	case 3:
 		e.Values[rollup.EventType] = "signup"
+	case 4:
+		e.Values[rollup.Bot] = e.ID // and this which of bots
 	case 5:
 		e.Values[rollup.Country] = "DE"
 	case 6:
@@ -484,7 +486,7 @@ func (w *world) check() {
 // counts tells whether the rollup of a day has counted an event.
 func (w *world) counts(key store.DayKey, id string) bool {
 	day := w.store.day(key)
-	return day != nil && day.Tables[rollup.UTMCampaign].Bounds(id).Hi > 0
+	return day != nil && day.Tables[rollup.UTMCampaign].Bounds(id).Hi+day.Tables[rollup.Bot].Bounds(id).Hi > 0
 }
 
 // TestExactlyOnce is the proof of the protocol: whatever happens to whom at
@@ -495,7 +497,8 @@ func (w *world) counts(key store.DayKey, id string) bool {
 // rebuild, take turns call by call; at any call one may fail before or after
 // its effect or half way, be told of conflicts that are none, be held up for
 // as long as it takes others to do anything, or be killed and restarted.
-// Events arrive several times, late, undecodable and unstorable. Steps are
+// Events arrive several times, late, undecodable and unstorable, and some are
+// of bots. Steps are
 // atomic batches, as in the embedded store, or take effect call by call, as
 // on MongoDB. In half of the schedules rollups get lost, too; then all days
 // are rebuilt before they are compared. In a quarter raw events expire while
