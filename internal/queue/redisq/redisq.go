@@ -143,26 +143,13 @@ func Open(ctx context.Context, url string, opts Options) (*Queue, error) {
 	if opts.timeout == 0 {
 		opts.timeout = defaultTimeout
 	}
-	clientOpts, err := parseURL(url)
+	client, err := connect(url, opts.timeout, opts.dialer)
 	if err != nil {
 		return nil, err
 	}
-	clientOpts.Dialer = opts.dialer
-	clientOpts.Protocol = 2 // nothing is pushed to this client
-	clientOpts.MaxRetries = -1
-	clientOpts.DialTimeout = opts.timeout
-	clientOpts.DialerRetries = 1
-	// Each command has its deadline in its context; these bound what go-redis
-	// does by itself.
-	clientOpts.ContextTimeoutEnabled = true
-	clientOpts.ReadTimeout = 10 * opts.timeout
-	clientOpts.WriteTimeout = 10 * opts.timeout
-	clientOpts.PoolSize = poolSize
-	clientOpts.PipelinePoolSize = -1
-	clientOpts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 
 	q := &Queue{
-		client:  redis.NewUniversalClient(clientOpts),
+		client:  client,
 		keys:    keys{prefix: opts.Prefix},
 		logger:  opts.Logger,
 		timeout: opts.timeout,
@@ -176,6 +163,33 @@ func Open(ctx context.Context, url string, opts Options) (*Queue, error) {
 	background, q.stop = context.WithCancel(context.WithoutCancel(ctx))
 	q.stopped.Go(func() { q.followLayout(background) })
 	return q, nil
+}
+
+// Connect makes a client of the Redis of the URL, which is of the form that
+// Open is given, for something else than the queue. It sends nothing yet.
+// Nothing is sent again by itself after an error; how long a command may take
+// is up to its context, and making a connection for it a second.
+func Connect(url string) (redis.UniversalClient, error) { return connect(url, defaultTimeout, nil) }
+
+func connect(url string, timeout time.Duration, dialer func(context.Context, string, string) (net.Conn, error)) (redis.UniversalClient, error) {
+	opts, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	opts.Dialer = dialer
+	opts.Protocol = 2 // nothing is pushed to this client
+	opts.MaxRetries = -1
+	opts.DialTimeout = timeout
+	opts.DialerRetries = 1
+	// Each command has its deadline in its context; these bound what go-redis
+	// does by itself.
+	opts.ContextTimeoutEnabled = true
+	opts.ReadTimeout = 10 * timeout
+	opts.WriteTimeout = 10 * timeout
+	opts.PoolSize = poolSize
+	opts.PipelinePoolSize = -1
+	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewUniversalClient(opts), nil
 }
 
 // Close implements queue.Queue.
