@@ -33,8 +33,16 @@ var openAPI = sync.OnceValue(func() []byte {
 			"description": "Answers are read from rollups, which are made as events come in; what rollups cannot answer is counted from the raw events.",
 			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
-		"paths":      paths,
-		"components": object{"schemas": types},
+		"paths": paths,
+		// One of them, or none where the role is open.
+		"security": []object{{"bearer": []string{}}, {"apiKey": []string{}}, {}},
+		"components": object{
+			"schemas": types,
+			"securitySchemes": object{
+				"bearer": object{"type": "http", "scheme": "bearer", "description": "A key of scope read or admin. One of a single site is good for that site alone."},
+				"apiKey": object{"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in a header of its own."},
+			},
+		},
 	})
 	if err != nil {
 		panic(err)
@@ -63,7 +71,7 @@ func (e *endpoint) operation(types schemas) object {
 		content["text/csv"] = object{"schema": object{"type": "string"}}
 	}
 	headers := object{"Daybook-As-Of": header("as_of of the answer")}
-	responses := errorResponses(types, 400, 422, 500, 503)
+	responses := errorResponses(types, 400, 401, 403, 422, 429, 500, 503)
 	if e.answer != nil {
 		headers["ETag"] = header("names this answer, unless raw events were counted for it")
 		responses["304"] = object{"description": "The answer is still the one that If-None-Match names, but for as_of.", "headers": headers}
@@ -118,7 +126,7 @@ func batchOperation(types schemas) object {
 		"properties":           object{"queries": object{"type": "array", "minItems": 1, "maxItems": maxBatch, "items": question}},
 		"additionalProperties": false,
 	}
-	responses := errorResponses(types, 400, 413, 422)
+	responses := errorResponses(types, 400, 401, 403, 413, 422, 429, 503)
 	responses["200"] = object{
 		"description": "An answer to each question, which may be an error.",
 		"content":     jsonOf(types, Batch{}),
@@ -132,7 +140,7 @@ func batchOperation(types schemas) object {
 }
 
 func jobOperation(types schemas) object {
-	responses := errorResponses(types, 404, 500, 503)
+	responses := errorResponses(types, 401, 403, 404, 429, 500, 503)
 	responses["200"] = object{"description": "The job.", "content": jsonOf(types, Job{})}
 	return object{
 		"operationId": "job",
@@ -156,19 +164,33 @@ func header(meaning string) object {
 // errorMeanings say when the report role answers with a status.
 var errorMeanings = map[int]string{
 	http.StatusBadRequest:            "The request cannot be read.",
-	http.StatusNotFound:              "There is no such thing.",
+	http.StatusUnauthorized:          "A key is needed, or this one is not known or revoked.",
+	http.StatusForbidden:             "The key is for another scope or for another site.",
+	http.StatusNotFound:              "There is no such thing, or none of a site that the key is for.",
 	http.StatusRequestEntityTooLarge: fmt.Sprintf("The body is larger than %d bytes.", maxBatchBytes),
 	http.StatusUnprocessableEntity:   "A parameter is missing, wrong, unknown or given too often, or the question takes reading too many raw events.",
+	http.StatusTooManyRequests:       "Too many requests of this key or address, or too many wrong keys of this address; Retry-After says when to ask again.",
 	http.StatusInternalServerError:   "A fault of the server, whose log has more.",
 	http.StatusServiceUnavailable:    "Not possible just now; Retry-After says when to ask again.",
+}
+
+// errorHeaders are those that the answers of a status have.
+var errorHeaders = map[int]object{
+	http.StatusUnauthorized: {"WWW-Authenticate": header("how to give a key")},
+	http.StatusTooManyRequests: {
+		"Retry-After":      header("seconds"),
+		"RateLimit":        header("what is left of a limit of requests, unless it is about wrong keys; a list of draft-ietf-httpapi-ratelimit-headers"),
+		"RateLimit-Policy": header("the limits of requests"),
+	},
+	http.StatusServiceUnavailable: {"Retry-After": header("seconds")},
 }
 
 func errorResponses(types schemas, statuses ...int) object {
 	responses := object{}
 	for _, status := range statuses {
 		response := object{"description": errorMeanings[status], "content": jsonOf(types, web.Error{})}
-		if status == http.StatusServiceUnavailable {
-			response["headers"] = object{"Retry-After": header("seconds")}
+		if headers, ok := errorHeaders[status]; ok {
+			response["headers"] = headers
 		}
 		responses[strconv.Itoa(status)] = response
 	}

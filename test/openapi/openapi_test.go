@@ -23,7 +23,9 @@ import (
 	validator "github.com/pb33f/libopenapi-validator"
 	verrors "github.com/pb33f/libopenapi-validator/errors"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/event"
+	"github.com/daybook-analytics/daybook/internal/limit"
 	"github.com/daybook-analytics/daybook/internal/report"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/store/pebblestore"
@@ -87,7 +89,7 @@ func newRig(t *testing.T) *rig {
 	})
 	r := &rig{T: t, store: st, seen: make(map[string]bool)}
 	r.put()
-	r.url = r.serve(nil)
+	r.url = r.serve(report.Options{}, nil)
 
 	text, err := io.ReadAll(r.get(r.url, "/openapi.json").Body)
 	if err != nil {
@@ -138,9 +140,9 @@ func (r *rig) put() {
 }
 
 // serve starts a report role on the store and gives its address.
-func (r *rig) serve(fault error) string {
+func (r *rig) serve(opts report.Options, fault error) string {
 	log := slog.New(slog.DiscardHandler)
-	role := report.New(&faultyStore{Store: r.store, fault: fault}, report.Options{}, log)
+	role := report.New(&faultyStore{Store: r.store, fault: fault}, opts, log)
 	if err := role.Start(); err != nil {
 		r.Fatal(err)
 	}
@@ -259,8 +261,9 @@ func (r *rig) required(path string) url.Values {
 // Every operation, with every parameter and every status, is as documented.
 func TestOperations(t *testing.T) {
 	r := newRig(t)
-	broken := r.serve(errors.New("a fault"))
-	away := r.serve(fmt.Errorf("no route: %w", store.ErrUnavailable))
+	broken := r.serve(report.Options{}, errors.New("a fault"))
+	away := r.serve(report.Options{}, fmt.Errorf("no route: %w", store.ErrUnavailable))
+	ask := r.closed()
 
 	for path, methods := range r.document.Paths {
 		if _, isGet := methods["get"]; !isGet || strings.Contains(path, "{") {
@@ -305,6 +308,7 @@ func TestOperations(t *testing.T) {
 		r.check(path, r.request(http.MethodGet, r.url+path+"?nonsense=1", ""), http.StatusUnprocessableEntity)
 		r.check(path, r.request(http.MethodGet, broken+path+"?"+query.Encode(), ""), http.StatusInternalServerError)
 		r.check(path, r.request(http.MethodGet, away+path+"?"+query.Encode(), ""), http.StatusServiceUnavailable)
+		ask(path, http.MethodGet, path+"?"+query.Encode(), "")
 		if job != "" {
 			r.await(job)
 		}
@@ -315,6 +319,7 @@ func TestOperations(t *testing.T) {
 	r.check(jobs, r.request(http.MethodGet, r.url+id, ""), http.StatusNotFound)
 	r.check(jobs, r.request(http.MethodGet, broken+id, ""), http.StatusInternalServerError)
 	r.check(jobs, r.request(http.MethodGet, away+id, ""), http.StatusServiceUnavailable)
+	ask(jobs, http.MethodGet, id, "")
 	r.seen["GET "+jobs+" id"] = true
 
 	const several = "/stats/query"
@@ -323,8 +328,50 @@ func TestOperations(t *testing.T) {
 	r.check(several, question(`[`), http.StatusBadRequest)
 	r.check(several, question(`{"queries":[]}`), http.StatusUnprocessableEntity)
 	r.check(several, question(`{"queries":["`+strings.Repeat("x", 100_000)+`"]}`), http.StatusRequestEntityTooLarge)
+	ask(several, http.MethodPost, several, `{"queries":[{"endpoint":"sites"}]}`)
 
 	r.allSeen()
+}
+
+// closed starts report roles that need keys, and gives a function that asks
+// them so that they let nobody in.
+func (r *rig) closed() (ask func(template, method, target, body string)) {
+	log := slog.New(slog.DiscardHandler)
+	keys, tokens := access.NewKeys(r.store), map[access.Scope]string{}
+	for _, scope := range []access.Scope{access.Ingest, access.Read} {
+		_, token, err := keys.Create(r.Context(), access.Key{Scope: scope, Site: access.EverySite})
+		if err != nil {
+			r.Fatal(err)
+		}
+		tokens[scope] = token
+	}
+	unread, book := access.NewBook(r.store, log), access.NewBook(r.store, log)
+	if err := book.Read(r.Context()); err != nil {
+		r.Fatal(err)
+	}
+	once := access.Options{PerKey: limit.Rate{PerSecond: 0.001, Burst: 1}}
+	serve := func(book *access.Book, opts access.Options) string {
+		return r.serve(report.Options{Gate: access.NewGate(book, access.Read, opts, log)}, nil)
+	}
+	closed, early, limited := serve(book, access.Options{}), serve(unread, access.Options{}), serve(book, once)
+	r.do(r.withKey(r.request(http.MethodGet, limited+"/stats/jobs/x", ""), tokens[access.Read]))
+	return func(template, method, target, body string) {
+		r.Helper()
+		r.check(template, r.request(method, early+target, body), http.StatusServiceUnavailable)
+		r.check(template, r.request(method, closed+target, body), http.StatusUnauthorized)
+		r.check(template, r.withKey(r.request(method, closed+target, body), tokens[access.Ingest]), http.StatusForbidden)
+		resp := r.check(template, r.withKey(r.request(method, limited+target, body), tokens[access.Read]), http.StatusTooManyRequests)
+		for _, name := range []string{"Retry-After", "RateLimit", "RateLimit-Policy"} {
+			if resp.Header.Get(name) == "" {
+				r.Errorf("%s: no %s with 429", template, name)
+			}
+		}
+	}
+}
+
+func (r *rig) withKey(req *http.Request, token string) *http.Request {
+	req.Header.Set("Authorization", "Bearer "+token)
+	return req
 }
 
 // await asks for a job until it is done.
