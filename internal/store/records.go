@@ -26,11 +26,12 @@ type Records interface {
 	// DropRecord removes a record if it is there and has the rev record.Rev,
 	// else ErrConflict.
 	//
-	// A salt is destroyed: what was hashed with it cannot be hashed again. The
-	// store overwrites or removes all files of its own that have it, as far as
-	// it can; docs/format says of each backend what remains. After an error
-	// that is not ErrConflict the salt may be gone and its bytes still on a
-	// disk; the next drop of a salt removes them too.
+	// A salt is destroyed, so that what was hashed with it cannot be hashed
+	// again: the store removes what has it from its disk, as far as that is up
+	// to it, before DropRecord returns or moments later. docs/format says what
+	// can remain on each backend. After an error that is not ErrConflict the
+	// record may be gone and its bytes still be there; the next drop of a salt
+	// removes them too.
 	DropRecord(ctx context.Context, kind RecordKind, record Record) error
 }
 
