@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,14 +40,16 @@ type Book struct {
 	done   sync.WaitGroup
 	begun  atomic.Bool
 
-	// Of the goroutine that reads:
+	// Of whoever reads: Start, and then its goroutine.
 	known   map[recordName]read
 	failing bool
 }
 
-// read is a record as it was read last.
+// read is a record as it was read last, and what it was parsed to. Its rev does
+// not tell whether it has changed: it begins anew when a record was dropped and
+// is written again.
 type read struct {
-	rev   uint64
+	body  []byte
 	value any
 }
 
@@ -139,9 +142,12 @@ func (b *Book) Start() error {
 		return errors.New("the settings of sites and keys are read already")
 	}
 	if b.Page() == nil {
-		if err := b.Read(b.ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
+		err := b.Read(b.ctx)
+		// What can be read counts; Read closes what the rest may be for.
+		if err != nil && b.Page() == nil && !errors.Is(err, store.ErrUnavailable) {
 			return err
 		}
+		b.tell(err)
 	}
 	b.done.Go(b.follow)
 	return nil
@@ -169,18 +175,28 @@ func (b *Book) follow() {
 		if b.ctx.Err() != nil {
 			return
 		}
-		switch {
-		case err != nil && !b.failing:
-			b.log.Warn("the settings of sites and the keys cannot be read; those that are known stay", "error", err)
-		case err == nil && b.failing:
-			b.log.Info("the settings of sites and the keys are read again")
-		}
-		b.failing = err != nil
+		b.tell(err)
 	}
 }
 
+// tell logs that reading begins to fail, and that it is well again.
+func (b *Book) tell(err error) {
+	switch {
+	case err != nil && !b.failing:
+		b.log.Warn("the settings of sites and the keys cannot all be read; what is known of them stays", "error", err)
+	case err == nil && b.failing:
+		b.log.Info("the settings of sites and the keys are read again")
+	}
+	b.failing = err != nil
+}
+
+// nowhere is the only allowed origin of a site whose settings cannot be read:
+// that of no page.
+var nowhere = []string{"nowhere"}
+
 // Read reads everything. It must not be called after Start. A record that
-// cannot be read is left as it was, and is an error.
+// cannot be read is left as it was, and is an error. If nothing is known of
+// it, a key closes every role, and a site allows no page.
 func (b *Book) Read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bookTime)
 	defer cancel()
@@ -191,18 +207,20 @@ func (b *Book) Read(ctx context.Context) error {
 		return eachRecord(ctx, b.records, kind, func(record store.Record) error {
 			name := recordName{kind, record.Name}
 			old, ok := b.known[name]
-			if !ok || old.rev != record.Rev {
+			if !ok || !bytes.Equal(old.body, record.Body) {
 				value, err := parse(record)
 				switch {
 				case err == nil:
-					old = read{record.Rev, value}
+					old = read{record.Body, value}
 				case ok:
 					damaged = err
 				default:
 					damaged = err
+					// Whatever it was for must not be open for want of it.
 					if kind == store.KeyKind {
-						// Whatever it was for must not be open for want of it.
 						page.closed[Ingest], page.closed[Read] = true, true
+					} else {
+						page.addSite(record.Name, &Site{Settings: site.Settings{Origins: nowhere}, Location: time.UTC})
 					}
 					return nil
 				}

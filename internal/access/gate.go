@@ -184,19 +184,22 @@ func (g *Gate) identify(w http.ResponseWriter, r *http.Request, pass *Pass, scop
 	if token == "" {
 		return nil
 	}
-	if wait := g.guessers.wait(pass.Client); wait > 0 {
-		return tooManyGuesses(wait)
-	}
 	key := pass.Page.Key(token)
+	// A public key is no secret that could be guessed: the visitors of a site
+	// are let in whoever else is at their address.
+	if key == nil || !key.Public {
+		if wait := g.guessers.wait(pass.Client); wait > 0 {
+			return tooManyGuesses(wait)
+		}
+	}
 	switch {
-	case key == nil || key.Revoked != nil:
+	case key == nil:
 		if wait := g.guessers.note(pass.Client); wait > 0 {
 			return tooManyGuesses(wait)
 		}
-		if key != nil {
-			return unauthorized(w, "this key is revoked")
-		}
 		return unauthorized(w, "this key is not known here")
+	case key.Revoked != nil: // who has it has not guessed it
+		return unauthorized(w, "this key is revoked")
 	case !key.For(scope):
 		return forbidden(fmt.Sprintf("this key is for the scope %s, and here %s is needed", key.Scope, scope))
 	case inQuery && !key.Public:
@@ -230,18 +233,21 @@ func forbidden(message string) error {
 	return &web.Error{Status: http.StatusForbidden, Message: message}
 }
 
-// bound takes the request off what its key and its address have left.
+// bound takes the request off what its address and its key have left, in this
+// order: what is refused to one address must not cost others who have the same
+// public key.
 func (g *Gate) bound(w http.ResponseWriter, r *http.Request, pass *Pass) error {
-	if pass.Key != nil && g.opts.PerKey.PerSecond > 0 {
-		if err := g.take(w, r, "key", pass.Key.ID, g.opts.PerKey); err != nil {
+	// What has a secret key is a server, which sends for many.
+	ofMany := pass.Key != nil && !pass.Key.Public
+	if g.opts.PerAddress.PerSecond > 0 && !ofMany && !pass.Client.IsLoopback() {
+		if err := g.take(w, r, "address", network(pass.Client), g.opts.PerAddress); err != nil {
 			return err
 		}
 	}
-	// What has a secret key is a server, which sends for many.
-	if g.opts.PerAddress.PerSecond == 0 || pass.Key != nil && !pass.Key.Public || pass.Client.IsLoopback() {
+	if pass.Key == nil || g.opts.PerKey.PerSecond == 0 {
 		return nil
 	}
-	return g.take(w, r, "address", network(pass.Client), g.opts.PerAddress)
+	return g.take(w, r, "key", pass.Key.ID, g.opts.PerKey)
 }
 
 func (g *Gate) take(w http.ResponseWriter, r *http.Request, by, name string, rate limit.Rate) error {

@@ -11,8 +11,8 @@ import (
 )
 
 // An address may be wrong maxGuesses times at once and once more every
-// guessInterval; beyond that none of its keys is looked at, good ones neither,
-// so that nothing is to be learned.
+// guessInterval; beyond that none of its keys opens anything, good ones
+// neither, so that nothing is to be learned. Public keys do.
 const (
 	maxGuesses    = 10
 	guessInterval = 6 * time.Second

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 )
 
@@ -57,6 +59,8 @@ const (
 	tokenPrefix = "db"
 	idLen       = 10 // characters of base32, 50 bits: IDs are unique all the same, see Keys.Create
 	secretLen   = 26 // characters of base32, 130 bits
+
+	base32Alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // that of rand.Text
 )
 
 // newToken makes a token, and gives the ID in it.
@@ -74,6 +78,20 @@ func idOf(token string) string {
 		return ""
 	}
 	return id
+}
+
+// FindID gives the ID of the key that somebody names by its ID, by what its token
+// begins with, or by the token itself. The error does not repeat what was
+// given, which may be a secret.
+func FindID(name string) (string, error) {
+	id := name
+	if parts := strings.Split(name, "_"); parts[0] == tokenPrefix && len(parts) >= 3 {
+		id = parts[2]
+	}
+	if len(id) != idLen || strings.Trim(id, base32Alphabet) != "" {
+		return "", fmt.Errorf("this names no key: give its ID, %d capital letters and digits, or what its token begins with, as in %s_read_ABCDEFGHIJ", idLen, tokenPrefix)
+	}
+	return id, nil
 }
 
 // opens tells whether the token is that of the key, in a time that does not
@@ -95,7 +113,7 @@ func (k *Key) Prefix() string {
 	return strings.Join([]string{tokenPrefix, string(k.Scope), k.ID}, "_")
 }
 
-// Validate tells what is wrong with a key that is to be made.
+// Validate tells what is wrong with a key.
 func (k *Key) Validate() error {
 	const maxNote = 200
 	switch {
@@ -105,8 +123,12 @@ func (k *Key) Validate() error {
 		return fmt.Errorf("a key of scope %s cannot be public: only ingest keys may stand in pages", k.Scope)
 	case k.Public && k.Site == EverySite:
 		return errors.New("a public key is for one site, whose allowed origins it is bound to")
+	case k.Site != EverySite && !site.ValidID(k.Site):
+		return fmt.Errorf("a key is for a site, or for %s, which is all of them; there can be no site %.40q", EverySite, k.Site)
 	case len(k.Note) > maxNote:
 		return fmt.Errorf("the note is %d bytes long, and %d is the most", len(k.Note), maxNote)
+	case strings.ContainsFunc(k.Note, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return errors.New("the note has characters that cannot be printed")
 	}
 	return nil
 }
@@ -116,6 +138,10 @@ func parseKey(record store.Record) (*Key, error) {
 	k := new(Key)
 	if err := json.Unmarshal(record.Body, k); err != nil {
 		return nil, fmt.Errorf("the record of key %.40q cannot be read: %w", record.Name, err)
+	}
+	// What is no key must not be one of a scope that closes nothing.
+	if err := k.Validate(); err != nil {
+		return nil, fmt.Errorf("the record of key %.40q cannot be used: %w", record.Name, err)
 	}
 	k.ID = record.Name
 	return k, nil

@@ -40,15 +40,22 @@ func (k *Keys) Create(ctx context.Context, key Key) (made *Key, token string, er
 }
 
 // Each calls fn for each key, revoked ones too, in the order of their IDs. An
-// error of fn ends it and is returned.
+// error of fn ends it and is returned. A record that cannot be read is passed
+// over, and an error at the end.
 func (k *Keys) Each(ctx context.Context, fn func(*Key) error) error {
-	return eachRecord(ctx, k.records, store.KeyKind, func(record store.Record) error {
+	var damaged error
+	err := eachRecord(ctx, k.records, store.KeyKind, func(record store.Record) error {
 		key, err := parseKey(record)
 		if err != nil {
-			return err
+			damaged = err
+			return nil
 		}
 		return fn(key)
 	})
+	if err != nil {
+		return err
+	}
+	return damaged
 }
 
 // Revoke revokes the key with an ID, and gives it; store.ErrNotFound if there
@@ -75,25 +82,20 @@ func (k *Keys) Revoke(ctx context.Context, id string) (*Key, error) {
 	}
 }
 
-// RevokeSite revokes all keys of one site, and tells how many were good.
+// RevokeSite revokes all keys of one site, and tells how many were good, also
+// with an error.
 func (k *Keys) RevokeSite(ctx context.Context, site string) (revoked int, err error) {
-	var ids []string
 	err = k.Each(ctx, func(key *Key) error {
-		if key.Site == site && key.Revoked == nil {
-			ids = append(ids, key.ID)
+		if key.Site != site || key.Revoked != nil {
+			return nil
 		}
-		return nil
+		_, err := k.Revoke(ctx, key.ID)
+		if err == nil {
+			revoked++
+		}
+		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	for _, id := range ids {
-		if _, err := k.Revoke(ctx, id); err != nil {
-			return revoked, err
-		}
-		revoked++
-	}
-	return revoked, nil
+	return revoked, err
 }
 
 func (k *Keys) swap(ctx context.Context, key *Key, rev uint64) error {
@@ -116,7 +118,7 @@ func eachRecord(ctx context.Context, records store.Records, kind store.RecordKin
 	for after := ""; ; {
 		page, err := records.RecordsAfter(ctx, kind, after, recordsAtOnce)
 		if err != nil {
-			return fmt.Errorf("list the %s: %w", kind, err)
+			return fmt.Errorf("list the %ss: %w", kind, err)
 		}
 		for _, record := range page {
 			if err := fn(record); err != nil {
