@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,12 +143,9 @@ func (b *Book) Start() error {
 		return errors.New("the settings of sites and keys are read already")
 	}
 	if b.Page() == nil {
-		err := b.Read(b.ctx)
-		// What can be read counts; Read closes what the rest may be for.
-		if err != nil && b.Page() == nil && !errors.Is(err, store.ErrUnavailable) {
+		if err := b.Read(b.ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
 			return err
 		}
-		b.tell(err)
 	}
 	b.done.Go(b.follow)
 	return nil
@@ -170,12 +168,8 @@ func (b *Book) follow() {
 		case <-time.After(rest):
 		}
 		begun := time.Now()
-		err := b.Read(b.ctx)
+		_ = b.Read(b.ctx) // it is told
 		rest = max(bookInterval, bookShare*time.Since(begun))
-		if b.ctx.Err() != nil {
-			return
-		}
-		b.tell(err)
 	}
 }
 
@@ -194,15 +188,25 @@ func (b *Book) tell(err error) {
 // that of no page.
 var nowhere = []string{"nowhere"}
 
-// Read reads everything. It must not be called after Start. A record that
-// cannot be read is left as it was, and is an error. If nothing is known of
-// it, a key closes every role, and a site allows no page.
+// Read reads everything. It must not be called after Start. After an error
+// everything is as it was.
+//
+// A damaged record is no error: it is told in the log, and what was known of
+// it stays. If that is nothing, a key closes every role, and a site allows no
+// page.
 func (b *Book) Read(ctx context.Context) error {
+	damaged, err := b.read(ctx)
+	if ctx.Err() == nil {
+		b.tell(cmp.Or(err, damaged))
+	}
+	return err
+}
+
+func (b *Book) read(ctx context.Context) (damaged, err error) {
 	ctx, cancel := context.WithTimeout(ctx, bookTime)
 	defer cancel()
 	page := &Page{sites: map[string]*Site{}, keys: map[string]*Key{}, closed: map[Scope]bool{}, origins: map[string]bool{}}
 	known := make(map[recordName]read, len(b.known))
-	var damaged error
 	each := func(kind store.RecordKind, parse func(store.Record) (any, error), add func(name string, value any)) error {
 		return eachRecord(ctx, b.records, kind, func(record store.Record) error {
 			name := recordName{kind, record.Name}
@@ -230,7 +234,7 @@ func (b *Book) Read(ctx context.Context) error {
 			return nil
 		})
 	}
-	err := each(store.SiteKind, parseSite, func(name string, value any) { page.addSite(name, value.(*Site)) })
+	err = each(store.SiteKind, parseSite, func(name string, value any) { page.addSite(name, value.(*Site)) })
 	if err == nil {
 		parse := func(record store.Record) (any, error) { return parseKey(record) }
 		err = each(store.KeyKind, parse, func(id string, value any) {
@@ -240,12 +244,12 @@ func (b *Book) Read(ctx context.Context) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("read the settings of sites and the keys: %w", err)
+		return nil, fmt.Errorf("read the settings of sites and the keys: %w", err)
 	}
 	page.closed[Read] = page.closed[Read] || page.closed[Admin]
 	b.known = known
 	b.page.Store(page)
-	return damaged
+	return damaged, nil
 }
 
 func parseSite(record store.Record) (any, error) {
