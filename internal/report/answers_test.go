@@ -51,6 +51,20 @@ func (h history) between(from, to string) history {
 	return slices.DeleteFunc(slices.Clone(h), func(e store.Event) bool { return e.Date < from || e.Date > to })
 }
 
+// people gives the events that are counted as such, bots the others, which have
+// no user for anything that counts.
+func (h history) people() history {
+	return slices.DeleteFunc(slices.Clone(h), func(e store.Event) bool { return e.Values[rollup.Bot] != "" })
+}
+
+func (h history) bots() history {
+	bots := slices.DeleteFunc(slices.Clone(h), func(e store.Event) bool { return e.Values[rollup.Bot] == "" })
+	for i := range bots {
+		bots[i].User = ""
+	}
+	return bots
+}
+
 func (h history) views() (n uint64) {
 	for _, e := range h {
 		if e.Type() == rollup.PageView {
@@ -135,9 +149,10 @@ func drawHistory(t *rapid.T, site string) history {
 		e := newEvent(site, date, word("/", "/a", "/b"), word("", "u1", "u2", "u3"), i)
 		e.Time = civil(date).Add(time.Duration(rapid.IntRange(0, 24*4-1).Draw(t, "quarter")) * 15 * time.Minute)
 		e.Values[rollup.EventType] = word("page_view", "click")
-		for dim := rollup.Referrer; dim < rollup.NumDimensions; dim++ {
+		for dim := rollup.Referrer; dim < rollup.Bot; dim++ {
 			e.Values[dim] = word("", "x", "y")
 		}
+		e.Values[rollup.Bot] = word("", "", "", "crawler", "headless")
 		h = append(h, e)
 	}
 	return h
@@ -176,6 +191,8 @@ func TestAnswersAreCounted(t *testing.T) {
 		site := fmt.Sprintf("counted-%d", run)
 		all := drawHistory(t, site)
 		st.put(t, all)
+		bots := all.bots()
+		all = all.people()
 
 		for range 5 {
 			query := url.Values{"site_id": {site}}
@@ -214,7 +231,10 @@ func TestAnswersAreCounted(t *testing.T) {
 				}
 			case 4:
 				dimension := rapid.SampledFrom([]string{"path", "event_type", "referrer", "country", "device", "browser", "os",
-					"utm_source", "utm_medium", "utm_campaign", "entry_page", "exit_page"}).Draw(t, "dimension")
+					"utm_source", "utm_medium", "utm_campaign", "entry_page", "exit_page", "bot", "bot"}).Draw(t, "dimension")
+				if dimension == "bot" {
+					now, before = bots.between(from, to), bots.between(otherFrom, otherTo)
+				}
 				limit, page := rapid.IntRange(1, 3).Draw(t, "limit"), rapid.IntRange(1, 3).Draw(t, "page")
 				query.Set("dimension", dimension)
 				query.Set("limit", strconv.Itoa(limit))

@@ -52,6 +52,9 @@ func (d dimension) table(day *rollup.Day) (t *rollup.Table, total uint64, visits
 	case "views":
 		return &day.Tables[d], day.Views, nil
 	}
+	if rollup.Dimension(d) == rollup.Bot {
+		return &day.Tables[d], day.Bots(), nil
+	}
 	return &day.Tables[d], day.Events, nil
 }
 
@@ -114,7 +117,7 @@ type BreakdownNumbers struct {
 	about
 	Dimension string         `json:"dimension" doc:"as asked"`
 	Metric    string         `json:"metric" enum:"events,views,visits" doc:"what is counted: views by path, visits by entry and exit page, events by all others"`
-	Total     uint64         `json:"total" doc:"all that was counted in the period, whatever the value"`
+	Total     uint64         `json:"total" doc:"all that was counted in the period, whatever the value; by bot the events of all bots"`
 	Other     uint64         `json:"other" doc:"the part of total that no value of the table has: what has no value there or, where floor is not 0, one that is not kept"`
 	Values    int            `json:"values" doc:"how many values the table has, on all pages together"`
 	Exact     bool           `json:"exact" doc:"true: the rows up to this page are those with the highest counts, which are exact"`
@@ -135,7 +138,7 @@ type BreakdownRow struct {
 	CountError  uint64   `json:"count_error,omitempty" doc:"only where the count may be too high: the true number lies between it and so many less"`
 	VisitsError float64  `json:"visits_error,omitempty" doc:"the standard error of visits, where they are estimated"`
 	Share       float64  `json:"share" doc:"the count as a share of total"`
-	Users       *uint64  `json:"users" doc:"the distinct users of the events that are counted; an estimate. null where it is not known: of visits, and where the value was not among the first 200 of some day"`
+	Users       *uint64  `json:"users" doc:"the distinct users of the events that are counted; an estimate. null where it is not known: of visits, and where the value was not among the first 200 of some day. Bots have none"`
 	UsersError  *float64 `json:"users_error" doc:"the standard error of users, in users"`
 	UsersAtMost *uint64  `json:"users_at_most,omitempty" doc:"only where not all users were seen: there are at least users and at most so many, give or take the error"`
 }

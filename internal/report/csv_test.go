@@ -76,8 +76,8 @@ func TestCSVOfEachTable(t *testing.T) {
 	st.put(t, history{newEvent("a", "2026-11-01", "/", "u", 0), newEvent("a", "2026-11-02", "/x", "u", 1)})
 	h := serve(st, report.Options{}, quiet)
 	for path, want := range map[string]string{
-		"/stats?site_id=a&date=2026-11-02":                        "from,to,total_events,total_views,unique_users|2026-11-02,2026-11-02,1,1,1",
-		"/stats?site_id=a&date=2026-11-02&compare=previous":       "from,to,total_events,total_views,unique_users|2026-11-02,2026-11-02,1,1,1|2026-11-01,2026-11-01,1,1,1",
+		"/stats?site_id=a&date=2026-11-02":                        "from,to,total_events,total_views,unique_users,bots|2026-11-02,2026-11-02,1,1,1,0",
+		"/stats?site_id=a&date=2026-11-02&compare=previous":       "from,to,total_events,total_views,unique_users,bots|2026-11-02,2026-11-02,1,1,1,0|2026-11-01,2026-11-01,1,1,1,0",
 		"/stats/users?site_id=a":                                  "from,to,unique_users,standard_error,relative_standard_error|2026-11-01,2026-11-02,1,0,0",
 		"/stats/users?site_id=a&exact=true":                       "from,to,unique_users,standard_error,relative_standard_error|2026-11-01,2026-11-02,1,0,0",
 		"/stats/users?site_id=a&date=2026-11-02&compare=previous": "from,to,unique_users,standard_error,relative_standard_error|2026-11-02,2026-11-02,1,0,0|2026-11-01,2026-11-01,1,0,0",

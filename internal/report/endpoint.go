@@ -44,10 +44,13 @@ var endpoints = []*endpoint{
 	&statsEndpoint, &timeseriesEndpoint, &breakdownEndpoint, &usersEndpoint, &visitsEndpoint, &sitesEndpoint, &realtimeEndpoint,
 }
 
-// fields gives those that the answer is made of.
+// fields gives those that the answer is made of. The table of bots, which has a
+// few rows, is always among them: so no field is read twice because one answer
+// wants it with that table and another one without.
 func (q *query) fields() rollup.Fields {
+	bots := rollup.TableField(rollup.Bot)
 	if q.endpoint.fields == nil {
-		return 0
+		return bots
 	}
-	return q.endpoint.fields(q)
+	return q.endpoint.fields(q) | bots
 }

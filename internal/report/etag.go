@@ -13,7 +13,7 @@ import (
 
 // answersVersion is part of every ETag. It is raised when the same rollups
 // give another answer than before, so that nobody keeps the old one.
-const answersVersion = 1
+const answersVersion = 2
 
 // etagOf names the answer to a question. Equal names mean equal answers but
 // for as_of, and so it is a weak one (RFC 9110, 8.8.3).

@@ -27,6 +27,14 @@ const (
 // needsRaw tells whether a question is one that no rollup can answer.
 func (q *query) needsRaw() bool { return len(q.filters) > 0 || q.exact }
 
+// filtersBots tells whether a filter is about bots. Then what bots did is
+// counted like what people did, as far as the filters let it pass: so a filter
+// on bot looks at the bots that it names, and any other one has none of them in
+// its numbers, as there are none without filters.
+func (q *query) filtersBots() bool {
+	return slices.ContainsFunc(q.filters, func(f filter) bool { return f.dim == rollup.Bot })
+}
+
 // readRaw answers from the raw events of a span, those that pass the filters of
 // the query. If exact users are asked for, the period has nothing but them.
 func (r *Report) readRaw(ctx context.Context, q *query, asked span) (*period, error) {
@@ -103,7 +111,7 @@ func (s *scans) span(ctx context.Context, q *query, asked span) (*found, error) 
 		}
 		f := new(found)
 		err = s.bound(ctx, func(ctx context.Context) error {
-			spanScan := &spanScan{scans: s, query: q, span: asked, filters: filters, left: s.opts.RawScanEvents}
+			spanScan := &spanScan{scans: s, query: q, span: asked, filters: filters, bots: q.filtersBots(), left: s.opts.RawScanEvents}
 			if q.exact {
 				return spanScan.users(ctx, days, f)
 			}
@@ -143,7 +151,7 @@ func rawRefusal(q *query, problem, allowed string) error {
 // rawDay is a day of which the raw events are to be read.
 type rawDay struct {
 	date string
-	// events is how many its rollup counts.
+	// events is how many its rollup counts, without those of bots.
 	events uint64
 }
 
@@ -166,7 +174,8 @@ func (s *scans) survey(ctx context.Context, q *query, asked span) ([]rawDay, err
 	counted := make(map[string]uint64, len(heads))
 	var events uint64
 	for _, head := range heads {
-		if head.Events > 0 {
+		// Of bots a head says nothing: a day without events may have some.
+		if head.Events > 0 || q.filtersBots() || q.dimension == dimension(rollup.Bot) {
 			counted[head.Date] = head.Events
 			events += head.Events
 			dates = append(dates, head.Date)
@@ -207,21 +216,26 @@ type spanScan struct {
 	query   *query
 	span    span
 	filters []filter
+	// bots tells that bots count like people.
+	bots bool
 	// left is how many events may yet be read.
 	left int
 }
 
-// each calls fn for the events of a day that pass the filters.
+// each calls fn for the events of a day that pass the filters, those of bots
+// included.
 func (s *spanScan) each(ctx context.Context, day rawDay, fn func(*store.Event) error) error {
 	key := store.DayKey{Site: s.query.site, Zone: s.span.zone, Date: day.date}
-	var read uint64
+	var read uint64 // of people, as in day.events
 	err := site.EachEvent(ctx, s.scans.store, key, s.span.zones, nil, nil, func(e *store.Event) error {
 		if s.left == 0 {
 			return errTooMany
 		}
 		s.left--
-		read++
 		s.scans.read.Add(1)
+		if e.Values[rollup.Bot] == "" {
+			read++
+		}
 		if !matchAll(s.filters, &e.Values) {
 			return nil
 		}
@@ -248,10 +262,18 @@ func (s *spanScan) days(ctx context.Context, days []rawDay, want rollup.Fields, 
 			return err
 		}
 		var one [1]rollup.Event
+		n := 0
 		err = s.each(ctx, d, func(e *store.Event) error {
 			one[0] = e.ForFold(e.Position, clock)
+			bot := e.Values[rollup.Bot]
+			if s.bots {
+				one[0].Values[rollup.Bot] = ""
+			}
 			day.Fold(e.Stream, one[:])
-			if day.Events%compactEvery == 0 {
+			if s.bots && bot != "" {
+				day.Tables[rollup.Bot].Add(bot, 1)
+			}
+			if n++; n%compactEvery == 0 {
 				day.Compact(scanLimits)
 			}
 			return nil
@@ -259,7 +281,7 @@ func (s *spanScan) days(ctx context.Context, days []rawDay, want rollup.Fields, 
 		if err != nil {
 			return err
 		}
-		if day.Events == 0 {
+		if n == 0 {
 			continue
 		}
 		day.Compact(scanLimits)
@@ -284,7 +306,7 @@ func (s *spanScan) users(ctx context.Context, days []rawDay, f *found) error {
 				f.first = day.date
 			}
 			f.last = day.date
-			if e.User == "" {
+			if e.User == "" || e.Values[rollup.Bot] != "" && !s.bots {
 				return nil
 			}
 			users[maphash.String(seed, e.User)] = struct{}{}

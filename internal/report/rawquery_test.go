@@ -117,8 +117,11 @@ func TestFiltersAreRight(t *testing.T) {
 				ID: fmt.Sprint(i), Site: all, User: rapid.SampledFrom([]string{"", "u1", "u2", "u3"}).Draw(t, "user"),
 				Time: time.Date(2026, 10, 30, 0, 0, 0, 0, time.UTC).Add(time.Duration(rapid.IntRange(0, 5*24*60).Draw(t, "minute")) * time.Minute),
 			}
-			for dim := range e.Values {
+			for dim := range rollup.Bot {
 				e.Values[dim] = value.Draw(t, "value")
+			}
+			if rapid.IntRange(0, 3).Draw(t, "bot") == 0 {
+				e.Values[rollup.Bot] = value.Draw(t, "reason")
 			}
 			e.Values[rollup.EventType] = rapid.SampledFrom([]string{rollup.PageView, "click"}).Draw(t, "type")
 			dated, _ := event.Location(rapid.SampledFrom(zones).Draw(t, "dated in"))
@@ -128,11 +131,12 @@ func TestFiltersAreRight(t *testing.T) {
 		}
 
 		query := url.Values{}
-		left := slices.Clone(events)
+		left, ofBots := slices.Clone(events), false
 		for range rapid.IntRange(1, 3).Draw(t, "filters") {
 			dim := rollup.Dimension(rapid.IntRange(0, int(rollup.NumDimensions)-1).Draw(t, "dimension"))
 			op := rapid.SampledFrom([]string{"==", "!=", "~"}).Draw(t, "operator")
 			want := value.Draw(t, "wanted")
+			ofBots = ofBots || dim == rollup.Bot
 			if dim == rollup.EventType {
 				want = rapid.SampledFrom([]string{"click", rollup.PageView}).Draw(t, "wanted type")
 			}
@@ -145,6 +149,20 @@ func TestFiltersAreRight(t *testing.T) {
 		for i := range left {
 			left[i].Site = some
 			left[i].Date = left[i].Event.Date(location)
+		}
+		if ofBots {
+			// Bots that pass count like people, and as bots too.
+			for i := range left {
+				if left[i].Values[rollup.Bot] == "" {
+					continue
+				}
+				bot := left[i]
+				bot.ID += "-bot"
+				bot.Position.Line++
+				left = append(left, bot)
+				left[i].Values[rollup.Bot] = ""
+			}
+			slices.SortFunc(left, func(a, b store.Event) int { return a.Position.Compare(b.Position) })
 		}
 		st.putIn(t, zone, events)
 		st.putIn(t, zone, left)

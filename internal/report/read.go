@@ -115,7 +115,7 @@ func (r *Report) readRollups(ctx context.Context, q *query, s span, heads []stor
 		if err != nil {
 			return nil, err
 		}
-		if day.Events > 0 {
+		if day.Folded() > 0 {
 			rd.add(day)
 			rd.raws++
 			rd.rawDates = append(rd.rawDates, day.Date)
@@ -331,7 +331,7 @@ func (r *Report) readGap(ctx context.Context, site string, s span, g gap) (*roll
 	if err != nil {
 		return nil, err
 	}
-	if g.damage != nil && day.Events == 0 {
+	if g.damage != nil && day.Folded() == 0 {
 		return nil, &web.Error{
 			Status:  http.StatusInternalServerError,
 			Message: fmt.Sprintf("the rollup of %s is damaged, and there are no raw events left to count instead", key),

@@ -370,6 +370,9 @@ func (m *minutes) add(e *store.Event) {
 		m.of[number] = one
 	}
 	one.ids[maphash.String(m.seed, e.ID)] = struct{}{}
+	if e.Values[rollup.Bot] != "" {
+		return // it is in no number, and a retry of it is not either
+	}
 	folded := e.ForFold(e.Position, one.clock)
 	// No other table is asked for.
 	folded.Values = rollup.Values{rollup.EventType: e.Type(), rollup.Path: e.Values[rollup.Path]}

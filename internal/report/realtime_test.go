@@ -184,8 +184,8 @@ func liveEvent(site, id, user, path string, at time.Time) event.Event {
 	return e
 }
 
-// countLive is what should be answered, counted with maps: the events whose
-// minute is the present one or one of so many before it.
+// countLive is what should be answered, counted with maps: the events of people
+// whose minute is the present one or one of so many before it.
 func countLive(events []event.Event, site string, now time.Time, minutes int) (c report.RealtimeCounts, pages []report.PathViews) {
 	since := now.Truncate(time.Minute).Add(-time.Duration(minutes) * time.Minute)
 	c.Since = since.Format("2006-01-02T15:04:05.000Z")
@@ -196,6 +196,9 @@ func countLive(events []event.Event, site string, now time.Time, minutes int) (c
 			continue
 		}
 		seen[e.ID] = true
+		if e.Values[rollup.Bot] != "" {
+			continue
+		}
 		c.Events++
 		if e.User != "" {
 			users[e.User] = true
@@ -270,6 +273,7 @@ func TestRealtimeIsRight(t *testing.T) {
 					at := w.now.Add(time.Duration(rapid.IntRange(-36*60_000, 10*60_000).Draw(t, "own time")) * time.Millisecond)
 					e := liveEvent(site, fmt.Sprint(ids), rapid.SampledFrom([]string{"", "u1", "u2", "u3"}).Draw(t, "user"), rapid.SampledFrom([]string{"/", "/a", "/b", "/c"}).Draw(t, "path"), at)
 					e.Values[rollup.EventType] = rapid.SampledFrom([]string{rollup.PageView, "click"}).Draw(t, "type")
+					e.Values[rollup.Bot] = rapid.SampledFrom([]string{"", "", "crawler"}).Draw(t, "bot")
 					entry = append(entry, e)
 				}
 				w.queue.append(w.now, site, entry...)
@@ -278,7 +282,9 @@ func TestRealtimeIsRight(t *testing.T) {
 			"a client tries again": func(t *rapid.T) {
 				if len(events) > 0 {
 					e := rapid.SampledFrom(events).Draw(t, "event")
-					w.queue.append(w.now, e.Site, e, e)
+					again := e
+					again.Values[rollup.Bot] = rapid.SampledFrom([]string{"", "crawler"}).Draw(t, "taken for")
+					w.queue.append(w.now, e.Site, e, again)
 				}
 			},
 			"the queue gets more streams": func(t *rapid.T) {

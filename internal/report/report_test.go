@@ -169,7 +169,7 @@ func TestAnswers(t *testing.T) {
 	ctx := t.Context()
 
 	want(t, get(ctx, h, "site_id=a&date=2026-11-01"), 200,
-		`{"site_id":"a","date":"2026-11-01","total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"top_paths_exact":true,"source":"rollup","timezone":"UTC","as_of":null}`)
+		`{"site_id":"a","date":"2026-11-01","total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"bots":0,"top_paths_exact":true,"source":"rollup","timezone":"UTC","as_of":null}`)
 
 	events := []store.Event{
 		newEvent("a", "2026-11-01", "/x", "u1", 0),
@@ -184,9 +184,9 @@ func TestAnswers(t *testing.T) {
 	h = serve(st, report.Options{}, quiet)
 
 	const rest = `"source":"rollup","timezone":"UTC","as_of":"2026-11-24T10:00:00.005Z"}`
-	all := `"total_views":4,"unique_users":3,"top_paths":[{"path":"/x","views":2},{"path":"/y\u003c\u0026\u003e","views":1},{"path":"/z","views":1}],"total_events":5,"top_paths_exact":true,` + rest
-	one := `"total_views":3,"unique_users":2,"top_paths":[{"path":"/x","views":2},{"path":"/y\u003c\u0026\u003e","views":1}],"total_events":3,"top_paths_exact":true,` + rest
-	none := `"total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"top_paths_exact":true,` + rest
+	all := `"total_views":4,"unique_users":3,"top_paths":[{"path":"/x","views":2},{"path":"/y\u003c\u0026\u003e","views":1},{"path":"/z","views":1}],"total_events":5,"bots":0,"top_paths_exact":true,` + rest
+	one := `"total_views":3,"unique_users":2,"top_paths":[{"path":"/x","views":2},{"path":"/y\u003c\u0026\u003e","views":1}],"total_events":3,"bots":0,"top_paths_exact":true,` + rest
+	none := `"total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"bots":0,"top_paths_exact":true,` + rest
 	for query, answer := range map[string]string{
 		"site_id=a&date=2026-11-01":                    `"site_id":"a","date":"2026-11-01",` + one,
 		"site_id=a&date=2026-11-02":                    `"site_id":"a","date":"2026-11-02",` + none,
@@ -200,7 +200,7 @@ func TestAnswers(t *testing.T) {
 		"site_id=nobody":                               `"site_id":"nobody",` + none,
 		"site_id=nobody&from=2026-01-01&to=2026-01-31": `"site_id":"nobody","from":"2026-01-01","to":"2026-01-31",` + none,
 		"site_id=a&limit=1&date=2026-11-01": `"site_id":"a","date":"2026-11-01",` +
-			`"total_views":3,"unique_users":2,"top_paths":[{"path":"/x","views":2}],"total_events":3,"top_paths_exact":true,` + rest,
+			`"total_views":3,"unique_users":2,"top_paths":[{"path":"/x","views":2}],"total_events":3,"bots":0,"top_paths_exact":true,` + rest,
 	} {
 		want(t, get(ctx, h, query), 200, "{"+answer)
 	}
@@ -224,8 +224,8 @@ func TestInexactTop(t *testing.T) {
 	}
 	h := serve(st, report.Options{}, quiet)
 	for limit, answer := range map[int]string{
-		2: `"top_paths":[{"path":"/0","views":50},{"path":"/1","views":40}],"total_events":0,"top_paths_exact":true`,
-		3: `"top_paths":[{"path":"/0","views":50},{"path":"/1","views":40},{"path":"/late","views":35,"views_error":30}],"total_events":0,"top_paths_exact":false`,
+		2: `"top_paths":[{"path":"/0","views":50},{"path":"/1","views":40}],"total_events":0,"bots":0,"top_paths_exact":true`,
+		3: `"top_paths":[{"path":"/0","views":50},{"path":"/1","views":40},{"path":"/late","views":35,"views_error":30}],"total_events":0,"bots":0,"top_paths_exact":false`,
 	} {
 		if w := get(t.Context(), h, fmt.Sprintf("site_id=a&limit=%d", limit)); !strings.Contains(w.Body.String(), answer) {
 			t.Errorf("limit %d: answer is %s, want %s", limit, w.Body, answer)

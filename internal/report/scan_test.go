@@ -89,7 +89,7 @@ func ask(ctx context.Context, h http.Handler, day int) <-chan *httptest.Response
 }
 
 func rawAnswer(day int) string {
-	return fmt.Sprintf(`{"site_id":"a","date":"2026-11-%02d","total_views":1,"unique_users":1,"top_paths":[{"path":"/0","views":1}],"total_events":1,"top_paths_exact":true,"source":"raw","timezone":"UTC","as_of":null}`, day)
+	return fmt.Sprintf(`{"site_id":"a","date":"2026-11-%02d","total_views":1,"unique_users":1,"top_paths":[{"path":"/0","views":1}],"total_events":1,"bots":0,"top_paths_exact":true,"source":"raw","timezone":"UTC","as_of":null}`, day)
 }
 
 func wantRetry(t *testing.T, w *httptest.ResponseRecorder, after, body string) {
@@ -111,7 +111,7 @@ func TestScansAreBoundedInNumber(t *testing.T) {
 
 		begun := time.Now()
 		want(t, get(t.Context(), h, "site_id=whole&date=2026-11-01"), 200,
-			`{"site_id":"whole","date":"2026-11-01","total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"top_paths_exact":true,"source":"rollup","timezone":"UTC","as_of":null}`)
+			`{"site_id":"whole","date":"2026-11-01","total_views":0,"unique_users":0,"top_paths":[],"total_events":0,"bots":0,"top_paths_exact":true,"source":"rollup","timezone":"UTC","as_of":null}`)
 		if d := time.Since(begun); d != 0 {
 			t.Errorf("a query without a scan waited %v", d)
 		}

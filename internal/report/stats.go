@@ -22,6 +22,7 @@ var statsEndpoint = endpoint{
 				TotalViews:  change(float64(answer.TotalViews), float64(compare.TotalViews)),
 				UniqueUsers: change(float64(answer.UniqueUsers), float64(compare.UniqueUsers)),
 				TotalEvents: change(float64(answer.TotalEvents), float64(compare.TotalEvents)),
+				Bots:        change(float64(answer.Bots), float64(compare.Bots)),
 			}
 		}
 		return answer, nil
@@ -29,7 +30,7 @@ var statsEndpoint = endpoint{
 	table: func(answer any) [][]string {
 		a := answer.(*Stats)
 		rows := [][]string{
-			{"from", "to", "total_events", "total_views", "unique_users"},
+			{"from", "to", "total_events", "total_views", "unique_users", "bots"},
 			a.row(),
 		}
 		if a.Compare != nil {
@@ -54,6 +55,7 @@ type StatsNumbers struct {
 	UniqueUsers   uint64      `json:"unique_users" doc:"distinct users over the whole period: who came on three days counts once; an estimate with a standard error of 0.81 %"`
 	TopPaths      []PathViews `json:"top_paths" doc:"the paths with the most views, most first; equal ones by name"`
 	TotalEvents   uint64      `json:"total_events" doc:"events of all types; exact"`
+	Bots          uint64      `json:"bots" doc:"events of bots, which are in none of the other numbers; exact. GET /stats/breakdown with dimension=bot has them by reason"`
 	TopPathsExact bool        `json:"top_paths_exact" doc:"true: these are the most viewed paths, with their exact counts. false: there were more paths than are kept, so that a row has a views_error, or a path that is not listed may have more views than the last row"`
 	origin
 }
@@ -70,6 +72,7 @@ type StatsChange struct {
 	TotalViews  *float64 `json:"total_views"`
 	UniqueUsers *float64 `json:"unique_users"`
 	TotalEvents *float64 `json:"total_events"`
+	Bots        *float64 `json:"bots"`
 }
 
 func statsNumbers(q *query, p *period) StatsNumbers {
@@ -81,6 +84,7 @@ func statsNumbers(q *query, p *period) StatsNumbers {
 		UniqueUsers: total.Users.Estimate(),
 		TopPaths:    []PathViews{},
 		TotalEvents: total.Events,
+		Bots:        total.Bots(),
 	}
 	top, exact := total.Tables[rollup.Path].Top(q.limit)
 	n.TopPathsExact = exact
@@ -91,5 +95,5 @@ func statsNumbers(q *query, p *period) StatsNumbers {
 }
 
 func (n *StatsNumbers) row() []string {
-	return n.cells(n.TotalEvents, n.TotalViews, n.UniqueUsers)
+	return n.cells(n.TotalEvents, n.TotalViews, n.UniqueUsers, n.Bots)
 }
