@@ -66,8 +66,8 @@ func (c *retentionCmd) Run(env *env) error {
 
 // show shows what went or would go.
 func (c *retentionCmd) show(env *env, expired *admin.Expired) error {
-	if !expired.Policy.Expires() {
-		fmt.Fprintln(env.stdout, "raw events are kept for ever: --keep-raw-days and --keep-raw-days-of set how long")
+	if !expired.Policy.Expires() && len(expired.Sites) == 0 {
+		fmt.Fprintln(env.stdout, "nothing is to go: raw events are kept for ever unless --keep-raw-days, --keep-raw-days-of or their site's own settings say how long")
 		return nil
 	}
 	var days int

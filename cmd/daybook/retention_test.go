@@ -90,7 +90,7 @@ func TestRetentionAndErase(t *testing.T) {
 	}
 	stop()
 
-	want(t, dir, "retention", "raw events are kept for ever.*\n")
+	want(t, dir, "retention", "nothing is to go: raw events are kept for ever .*\n")
 	want(t, dir, "retention --keep-raw-days 30", "removed 0 raw events of 0 days\n")
 	want(t, dir, "erase --site site-abc --user u3 --yes", `erased everything of user u3 of site site-abc, \S+ to \S+
 DATE +EVENTS +ROLLUP

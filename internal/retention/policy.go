@@ -3,15 +3,18 @@ package retention
 import (
 	"fmt"
 	"time"
+
+	"github.com/daybook-analytics/daybook/internal/site"
 )
 
 // MaxDays is the most days that raw events can be kept other than for ever.
 const MaxDays = 100_000
 
 // Policy says how long raw events are kept: so many whole days before today,
-// in the time zone of the site. 0 is for ever.
+// in the time zone of the site. 0 is for ever. It is for sites that do not say
+// it in their own settings.
 type Policy struct {
-	// Days is for all sites but those in Of.
+	// Days is for all of them but those in Of.
 	Days int `json:"days"`
 	// Of is by site.
 	Of map[string]int `json:"of,omitempty"`
@@ -30,7 +33,7 @@ func (p Policy) Validate() error {
 	return nil
 }
 
-// Expires tells whether any raw events go.
+// Expires tells whether any raw events go but of sites that say so themselves.
 func (p Policy) Expires() bool {
 	for _, days := range p.Of {
 		if days > 0 {
@@ -40,18 +43,21 @@ func (p Policy) Expires() bool {
 	return p.Days > 0
 }
 
-// keeps tells for how many days raw events of a site are kept.
-func (p Policy) keeps(site string) int {
-	if days, ok := p.Of[site]; ok {
-		return days
+// keeps tells for how many days raw events of a site with the settings are
+// kept.
+func (p Policy) keeps(name string, settings *site.Settings) (int, error) {
+	if own := settings.KeepRawDays; own != nil {
+		return *own, Policy{Of: map[string]int{name: *own}}.Validate()
 	}
-	return p.Days
+	if days, ok := p.Of[name]; ok {
+		return days, nil
+	}
+	return p.Days, nil
 }
 
-// before gives the date before which raw events of a site go; "" is none. now
-// is the time in the time zone of the site.
-func (p Policy) before(site string, now time.Time) string {
-	days := p.keeps(site)
+// firstKept gives the first date of which raw events are kept for so many days;
+// "" is that all are. now is the time in the time zone of the site.
+func firstKept(days int, now time.Time) string {
 	if days == 0 {
 		return ""
 	}

@@ -85,7 +85,7 @@ type Expired struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// zones are the time zones of a site.
+// zones are the settings of a site, and what its time zones mean.
 type zones struct {
 	site.Settings
 	location *time.Location // of its days
@@ -135,7 +135,11 @@ func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired
 		if err != nil {
 			return err
 		}
-		before := policy.before(name, now.In(zones.location))
+		days, err := policy.keeps(name, &zones.Settings)
+		if err != nil {
+			return err
+		}
+		before := firstKept(days, now.In(zones.location))
 		if before == "" {
 			return nil
 		}
@@ -146,7 +150,7 @@ func (k *Keeper) eachExpired(ctx context.Context, policy Policy, fn func(Expired
 		if len(dates) == 0 {
 			return nil
 		}
-		return fn(Expired{Site: name, KeepDays: policy.keeps(name), Before: before, Dates: dates}, zones)
+		return fn(Expired{Site: name, KeepDays: days, Before: before, Dates: dates}, zones)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -64,6 +65,49 @@ func TestExpire(t *testing.T) {
 		wantExpired(t, done, err)
 		for _, key := range slices.Concat(a, b, c) {
 			w.wantDay(key, all)
+		}
+	})
+}
+
+// TestSitesOwnDays has sites that say themselves for how long their raw events
+// are kept, which holds whatever the policy says of them.
+func TestSitesOwnDays(t *testing.T) {
+	onAll(t, func(t *testing.T, w *world) {
+		for _, name := range []string{"ever", "policy", "short"} {
+			for _, key := range dates(name, "2026-03-01", 5) {
+				w.send(key, 10, "u")
+			}
+		}
+		w.settle()
+		directory := site.NewDirectory(w.store, 0)
+		keep := func(name string, days int) {
+			t.Helper()
+			if _, err := directory.Change(t.Context(), name, func(s *site.Settings) error { s.KeepRawDays = &days; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		keep("ever", 0)
+		keep("short", 2)
+		k := w.keeper("2026-03-06")
+
+		// No policy: only the site that says so.
+		done, err := k.Expire(t.Context(), Policy{}, "test")
+		wantExpired(t, done, err,
+			Expired{Site: "short", KeepDays: 2, Before: "2026-03-04", Dates: []string{"2026-03-01", "2026-03-02", "2026-03-03"}, Events: 30})
+
+		policy := Policy{Days: 3, Of: map[string]int{"ever": 1, "short": 1}}
+		done, err = k.Expire(t.Context(), policy, "test")
+		wantExpired(t, done, err,
+			Expired{Site: "policy", KeepDays: 3, Before: "2026-03-03", Dates: []string{"2026-03-01", "2026-03-02"}, Events: 20})
+
+		// A change holds from the next run on; what is no number of days takes
+		// nothing away.
+		keep("short", 1)
+		plan, err := k.Plan(t.Context(), policy)
+		wantExpired(t, plan, err, Expired{Site: "short", KeepDays: 1, Before: "2026-03-05", Dates: []string{"2026-03-04"}, Events: 10})
+		keep("short", -1)
+		if done, err := k.Expire(t.Context(), policy, "test"); err == nil || len(done) > 0 || !strings.Contains(err.Error(), `"short" kept for -1 days`) {
+			t.Errorf("days below 0 gave %v, %+v", err, done)
 		}
 	})
 }
