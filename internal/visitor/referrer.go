@@ -38,16 +38,17 @@ func readReferrers(lists ...string) map[string]string {
 // app the name that its host is known by, as "Google", or else the host
 // without "www."; nothing if that is ownHost, which is the host of the page
 // that the visitor came to, with or without a port. Anything else is a name
-// that a sender has chosen, and stays as it is.
+// that a sender has chosen, and stays.
 //
-// Of no address is anything kept that comes behind the host or before it,
-// because sessions, searches and names stand there.
+// Nothing is kept that comes before a host or behind it, or behind such a name,
+// because sessions, searches and names of people stand there.
 func Referrer(referrer, ownHost string) string {
 	scheme, rest, ok := strings.Cut(referrer, "://")
 	if !ok || !isScheme(scheme) {
-		// Also "mailto:…" and "/account?token=…" may be something that is
-		// nobody's business.
-		if i := strings.IndexAny(referrer, "?#@:/\\"); i >= 0 {
+		if i := strings.IndexAny(referrer, `:/?#\`); i >= 0 {
+			referrer = referrer[:i] // "mailto", of "mailto:…"
+		}
+		if strings.Contains(referrer, "@") {
 			return ""
 		}
 		return referrer

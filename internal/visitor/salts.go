@@ -240,9 +240,9 @@ func (s *Salts) ID(now time.Time, zone *time.Location, site string, addr netip.A
 	mac := hmac.New(sha256.New, salt)
 	var buffer [512]byte
 	text := appendPart(buffer[:0], site)
-	// One client's address has one form, also where sockets are of both kinds.
-	addrBytes := addr.Unmap().As16()
-	text = append(text, addrBytes[:]...)
+	// An address is the same in the forms of IPv4 and IPv6, and without a zone.
+	bytes := addr.As16()
+	text = append(text, bytes[:]...)
 	text = append(text, userAgent...)
 	mac.Write(text)
 	var sum [sha256.Size]byte

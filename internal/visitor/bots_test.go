@@ -1,0 +1,87 @@
+package visitor
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// naive reads the lists as they are meant, and compares all patterns.
+func naive(t testing.TB) func(string) string {
+	t.Helper()
+	type line struct {
+		reason  string
+		pattern *regexp.Regexp
+	}
+	var lines []line
+	left := map[string]bool{}
+	known := map[string]bool{}
+	reasons := map[string]bool{Crawler: true, AI: true, Feed: true, Headless: true, Monitor: true, Preview: true, Scanner: true, program: true, people: true}
+	for text := range strings.SplitSeq(ownBots+listedBots, "\n") {
+		if text == "" || text[0] == '#' {
+			continue
+		}
+		reason, pattern, ok := strings.Cut(text, "\t")
+		if !ok || !reasons[reason] {
+			t.Fatalf("line %q of the lists has no reason that is known", text)
+		}
+		known[pattern] = known[pattern] || reason != people
+		if reason == people {
+			left[pattern] = true
+		} else if !left[pattern] {
+			lines = append(lines, line{reason, regexp.MustCompile(pattern)})
+		}
+	}
+	for pattern := range left {
+		if !known[pattern] {
+			t.Errorf("%q is left out, and is not in the list any more", pattern)
+		}
+	}
+	return func(userAgent string) string {
+		for _, l := range lines {
+			if l.pattern.MatchString(userAgent) {
+				return l.reason
+			}
+		}
+		return ""
+	}
+}
+
+// The fast search finds what a comparison with all patterns does.
+func TestPatterns(t *testing.T) {
+	want := naive(t)
+	for _, file := range []string{"bots.txt", "people.txt"} {
+		for _, userAgent := range readSample(t, file) {
+			if got, _ := agents().bots.of(userAgent); got != want(userAgent) {
+				t.Errorf("%s: %q, and not %q", userAgent, got, want(userAgent))
+			}
+		}
+	}
+	// Each pattern by itself, with what expressions mean and not only texts.
+	for _, userAgent := range []string{
+		"curl/8.5.0", "x curl/8.5.0", "Wget/1", "wget/1", "AdsBot-Google", "AdsBot-Google-Mobile", "AdsBot-Google (+http)",
+		"sentry/1", "x sentry/1", "xsentry/1", "PTST/1", " PTST/1", "SISTRIX Crawler", "sistrix crawler", "Sistrix crawler", "AhrefsBot", "AhrefsSiteAudit",
+		"Ahrefs", "SEmrushBot", "Semrushbot", "Automaton", "Newsify Feed Fetcher", "netumo", "Netumo", "Chirp", "gotosocial",
+		"Current 1 RSS Reader", "BlogTraffic/1.0 Feed-Fetcher", "BlogTraffic/1.0 Feed", "SSL Labs", "SSL Labs x", "", "a", "ab",
+	} {
+		if got, _ := agents().bots.of(userAgent); got != want(userAgent) {
+			t.Errorf("%s: %q, and not %q", userAgent, got, want(userAgent))
+		}
+	}
+}
+
+func FuzzPatterns(f *testing.F) {
+	want := naive(f)
+	for _, userAgent := range readSample(f, "bots.txt") {
+		f.Add(userAgent)
+	}
+	f.Add("x\xff\x00Googlebot/")
+	f.Fuzz(func(t *testing.T, userAgent string) {
+		if len(userAgent) > 500 {
+			t.Skip("comparing all patterns takes too long")
+		}
+		if got, _ := agents().bots.of(userAgent); got != want(userAgent) {
+			t.Errorf("%q: %q, and not %q", userAgent, got, want(userAgent))
+		}
+	})
+}

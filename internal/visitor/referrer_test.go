@@ -1,0 +1,83 @@
+package visitor
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestReferrer(t *testing.T) {
+	for _, c := range []struct{ referrer, own, want string }{
+		{"https://www.google.com/", "shop.example", "Google"},
+		{"https://www.google.co.uk/search?q=my+secret+illness", "shop.example", "Google"},
+		{"https://news.google.com/articles/1", "shop.example", "Google News"},
+		{"https://mail.google.com/mail/u/0/", "shop.example", "Gmail"},
+		{"https://l.facebook.com/l.php?u=https%3A%2F%2Fshop.example", "shop.example", "Facebook"},
+		{"https://lm.facebook.com/", "shop.example", "Facebook"},
+		{"https://t.co/abc", "shop.example", "Twitter"},
+		{"https://out.reddit.com/", "shop.example", "Reddit"},
+		{"https://de.wikipedia.org/wiki/Daybook", "shop.example", "Wikipedia"},
+		{"https://duckduckgo.com/", "shop.example", "DuckDuckGo"},
+		{"https://chatgpt.com/", "shop.example", "ChatGPT"},
+		{"https://www.youtube.com/watch?v=1", "shop.example", "YouTube"},
+		{"HTTPS://WWW.Bing.COM./", "shop.example", "Bing"},
+		{"android-app://com.google.android.gm/", "shop.example", "Gmail"},
+		{"android-app://com.example.reader", "shop.example", "com.example.reader"},
+
+		{"https://www.other.example/path?session=1#top", "shop.example", "other.example"},
+		{"http://anna:secret@other.example:8080/", "shop.example", "other.example"},
+		{"https://blog.shop.example/", "shop.example", "blog.shop.example"},
+		{"https://other.example?token=secret", "shop.example", "other.example"},
+		{`https://other.example\@google.com/`, "shop.example", "other.example"},
+		{"https://other.example/%zz", "shop.example", "other.example"},
+		{"https://xn--bcher-kva.example/", "shop.example", "xn--bcher-kva.example"},
+		{"https://[2001:db8::1]:8080/", "shop.example", "[2001:db8::1]"},
+		{"https://notgoogle.com/", "shop.example", "notgoogle.com"},
+		{"https://google.com.evil.example/", "shop.example", "google.com.evil.example"},
+
+		{"https://shop.example/cart", "shop.example", ""},
+		{"https://www.shop.example/cart", "shop.example", ""},
+		{"https://Shop.Example:8443/cart", "www.shop.example", ""},
+		{"http://localhost:3000/", "localhost:3000", ""},
+		{"https://www.google.com/", "www.google.com", ""},
+		{"https://", "shop.example", ""},
+		{"https:///path", "shop.example", ""},
+		{"https://other.example/", "", "other.example"},
+
+		{"", "shop.example", ""},
+		{"newsletter", "shop.example", "newsletter"},
+		{"Spring sale", "shop.example", "Spring sale"},
+		{"other.example", "shop.example", "other.example"},
+		{"campaign: spring", "shop.example", "campaign"},
+		{"other.example/reset/secret", "shop.example", "other.example"},
+		{"/account?token=secret", "shop.example", ""},
+		{"newsletter?user=anna", "shop.example", "newsletter"},
+		{"mailto:anna@example.org", "shop.example", "mailto"},
+		{"tel:+4930123456", "shop.example", "tel"},
+		{"anna@example.org", "shop.example", ""},
+		{"javascript:alert(1)", "shop.example", "javascript"},
+	} {
+		if got := Referrer(c.referrer, c.own); got != c.want {
+			t.Errorf("Referrer(%q, %q) = %q, and not %q", c.referrer, c.own, got, c.want)
+		}
+	}
+}
+
+// Nothing stays of a referrer but its host or a name.
+func FuzzReferrer(f *testing.F) {
+	f.Add("https://u:p@host.example:1/p?q#f", "shop.example")
+	f.Add("a://@:@//?#", "")
+	f.Add(`x:\\y`, "y")
+	f.Fuzz(func(t *testing.T, referrer, own string) {
+		got := Referrer(referrer, own)
+		if strings.ContainsAny(got, "?#@/\\") {
+			t.Errorf("Referrer(%q, %q) = %q", referrer, own, got)
+		}
+	})
+}
+
+func BenchmarkReferrer(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		Referrer("https://www.some.thing.example/path?q=1", "shop.example")
+	}
+}
