@@ -2,6 +2,8 @@
 
 GOLANGCI_LINT  := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 COMPOSE        := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+GITLEAKS       := github.com/zricethezav/gitleaks/v8@v8.30.1
+GOVULNCHECK    := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 DOCKERFILELINT := dockerfile-utils@0.16.3
 
 # Set VERSION for the build of a release, as in `make build VERSION=v1.2.3`.
@@ -64,6 +66,14 @@ lint: ## Check the form of the code and the rules of .golangci.yaml
 lint-docker: ## Check Dockerfile and docker-compose.yml (needs Node)
 	npx --yes $(DOCKERFILELINT) lint Dockerfile
 	go run $(COMPOSE) docker-compose.yml >/dev/null
+
+.PHONY: secrets
+secrets: ## Look for keys and passwords in all commits
+	scripts/secrets $(GITLEAKS)
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what the program calls (needs the network)
+	scripts/vulncheck $(GOVULNCHECK)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
