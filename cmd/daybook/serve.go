@@ -20,18 +20,19 @@ type serveCmd struct {
 	config.Queue
 	config.Store
 	config.Data
+	config.Access
 	config.Ingest
 	config.Worker
 	config.Report
 }
 
 func (c *serveCmd) Validate() error {
-	return config.Validate(c.Process, c.Queue, c.Store, c.Ingest, c.Worker, c.Report)
+	return config.Validate(c.Process, c.Queue, c.Store, c.Access, c.Ingest, c.Worker, c.Report)
 }
 
 func (c *serveCmd) Run(env *env) error {
 	return runApp(env, app.Config{
-		Process: c.Process, Queue: c.Queue, Store: c.Store, Data: c.Data,
+		Process: c.Process, Queue: c.Queue, Store: c.Store, Data: c.Data, Access: c.Access,
 		Ingest: &c.Ingest, Worker: &c.Worker, Report: &c.Report,
 	})
 }

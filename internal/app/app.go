@@ -8,22 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"time"
 
-	"github.com/daybook-analytics/daybook/internal/admin"
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/config"
-	"github.com/daybook-analytics/daybook/internal/ingest"
+	"github.com/daybook-analytics/daybook/internal/limit"
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
-	"github.com/daybook-analytics/daybook/internal/report"
-	"github.com/daybook-analytics/daybook/internal/retention"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/telemetry"
-	"github.com/daybook-analytics/daybook/internal/tracker"
 	"github.com/daybook-analytics/daybook/internal/web"
-	"github.com/daybook-analytics/daybook/internal/worker"
-	"github.com/daybook-analytics/daybook/rollup"
 )
 
 // Config says what runs and how. A role that is nil does not run.
@@ -35,6 +29,7 @@ type Config struct {
 	Queue   config.Queue
 	Store   config.Store
 	Data    config.Data
+	Access  config.Access
 
 	Ingest *config.Ingest
 	Worker *config.Worker
@@ -59,7 +54,10 @@ type App struct {
 	queue queue.Queue
 	store store.Store
 
-	metrics *telemetry.Metrics
+	metrics  *telemetry.Metrics
+	book     *access.Book
+	limiter  limit.Limiter
+	rebuilds []func() reconcile.Stats
 
 	// parts start in this order and stop in the reverse one. Operators can
 	// look at it from the first to the last. The worker and the report server
@@ -73,119 +71,20 @@ type App struct {
 // New opens the backends and checks the store's schema. ctx bounds that.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	a := &App{cfg: cfg, log: log, metrics: telemetry.NewMetrics(cfg.Version, log)}
-	// Ingest touches no store. A report role of its own looks into the queue for
-	// what happens now, if it is told where that is.
+	// A report role of its own looks into the queue for what happens now, if it
+	// is told where that is. Ingest on its own can be told to do without a store.
 	needs := Needs{
 		Queue: cfg.Ingest != nil || cfg.Worker != nil || cfg.Queue.Redis != "",
-		Store: cfg.Worker != nil || cfg.Report != nil,
+		Store: cfg.Worker != nil || cfg.Report != nil || cfg.Store.MongoDB != "",
 	}
 	if err := a.open(ctx, needs); err != nil {
 		return nil, errors.Join(err, a.close())
 	}
 	a.metrics.Backlog(a.queue, a.store)
-	operators := a.operators(a.limits())
-	rebuilds := []func() reconcile.Stats{operators.RebuildStats}
-	if a.queue != nil && a.store != nil && (cfg.Queue.Redis == "" || cfg.Store.MongoDB == "") {
-		// Operators' jobs end before the server stops, because what is asked
-		// of it may take as long as they do.
-		a.parts = append(a.parts, a.adminServer(operators), operators)
-	}
-	if cfg.Worker != nil {
-		w := worker.New(a.queue, a.metrics.TimeSteps(a.store), worker.Options{
-			Limits:    cfg.Worker.Limits(),
-			Pace:      cfg.Worker.Pace,
-			LeaseTime: cfg.Worker.LeaseTime,
-			Parallel:  a.parallelSteps(),
-			Stepped:   a.metrics.Stepped(),
-		}, log)
-		a.metrics.Worker(w.Stats)
-		runner := reconcile.NewRunner(a.store, cfg.Worker.Limits(), log)
-		rebuilds = append(rebuilds, runner.Stats)
-		reconciler, err := reconcile.NewReconciler(runner, cfg.Worker.Schedule(), log)
-		if err != nil {
-			return nil, errors.Join(err, a.close())
-		}
-		if policy := cfg.Worker.Retention(); policy.Expires() {
-			keeper := retention.New(a.queue, a.store, runner, cfg.Worker.Limits(), log)
-			err := reconciler.Also(reconcile.KindRetention, cfg.Worker.Schedule().Retention, keeper.Nightly(policy))
-			if err != nil {
-				return nil, errors.Join(err, a.close())
-			}
-		}
-		a.parts = append(a.parts, w, reconciler)
-		if cfg.WorkerHealth != nil {
-			rt := a.router("worker")
-			a.workerServer = web.NewServer("worker", cfg.WorkerHealth.WorkerAddr, rt, a.ready, log)
-			a.parts = append(a.parts, a.workerServer)
-		}
-	}
-	if cfg.Report != nil {
-		rt := a.router("report")
-		repairs := reconcile.NewRepairs(a.store, a.limits(), log)
-		rebuilds = append(rebuilds, repairs.Stats)
-		opts := report.Options{
-			RawScans:      cfg.Report.RawScans,
-			RawScanEvents: cfg.Report.RawScanEvents,
-			RawScanTime:   cfg.Report.RawScanTime,
-			Repair:        repairs.Add,
-			Scanned:       a.metrics.Scanned(),
-		}
-		if a.queue != nil {
-			opts.Queue = a.queue
-		}
-		r := report.New(a.store, opts, log)
-		r.Register(rt)
-		a.metrics.Report(r.RawScans)
-		admin.NewStatusPage(operators.Status).Register(rt, nil)
-		a.reportServer = web.NewServer("report", cfg.Report.ReportAddr, rt, a.storeReady, log)
-		a.parts = append(a.parts, repairs, r, a.reportServer)
-	}
-	if cfg.Ingest != nil {
-		opts := ingest.Options{
-			MaxBacklogEvents: cfg.Ingest.MaxBacklogEvents,
-			MaxBacklogBytes:  cfg.Ingest.MaxBacklogBytes,
-			Appended:         a.metrics.Appended(),
-		}
-		in := ingest.New(a.queue, opts, log)
-		a.metrics.Ingest(in.Stats, opts)
-		rt := a.router("ingest")
-		in.Register(rt)
-		tracker.Register(rt)
-		a.ingestServer = web.NewServer("ingest", cfg.Ingest.IngestAddr, rt, a.queueReady, log)
-		a.parts = append(a.parts, in, a.ingestServer)
-	}
-	if a.store != nil {
-		a.metrics.Reconcile(rebuilds...)
+	if err := a.add(ctx); err != nil {
+		return nil, errors.Join(err, a.close())
 	}
 	return a, nil
-}
-
-// router makes the router of a role's server. Its requests are measured, and
-// it has the metrics of the process.
-func (a *App) router(role string) *web.Router {
-	rt := web.NewObservedRouter(a.log, a.metrics.Requests(role))
-	a.metrics.Register(rt, nil)
-	return rt
-}
-
-// parallelSteps is the most steps of a worker at once. On the embedded store
-// they are work for the processors, of which half are left to the other roles.
-// On MongoDB they wait for the network most of the time.
-func (a *App) parallelSteps() int {
-	if a.cfg.Store.MongoDB != "" {
-		return 0
-	}
-	return max(1, runtime.GOMAXPROCS(0)/2)
-}
-
-// limits are the bounds of the rollups that this process writes. Without a
-// worker it knows none, and keeps as much as any worker may; the worker that
-// writes the rollup next brings it within its own.
-func (a *App) limits() rollup.Limits {
-	if a.cfg.Worker != nil {
-		return a.cfg.Worker.Limits()
-	}
-	return rollup.Limits{Keys: rollup.MaxKeys, Bytes: rollup.DefaultLimits.Bytes}
 }
 
 // Run starts everything, waits for ctx to end, and stops in order: accept no

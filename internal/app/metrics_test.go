@@ -140,8 +140,8 @@ func TestRolesHaveTheirMetrics(t *testing.T) {
 		addr     string
 		has, not []string
 	}{
-		"ingest": {ingestApp.IngestAddr(), []string{"daybook_ingest_events_accepted_total", "daybook_queue_up", "daybook_queue_events"},
-			[]string{"daybook_store_up", "daybook_worker_events_total", "daybook_report_raw_scans_running", "daybook_reconcile_days_total"}},
+		"ingest": {ingestApp.IngestAddr(), []string{"daybook_ingest_events_accepted_total", "daybook_queue_up", "daybook_queue_events", "daybook_store_up"},
+			[]string{"daybook_worker_events_total", "daybook_report_raw_scans_running", "daybook_reconcile_days_total"}},
 		"worker": {workerApp.WorkerAddr(), []string{"daybook_worker_events_total", "daybook_worker_oldest_unfolded_seconds", "daybook_queue_up", "daybook_store_up", "daybook_reconcile_days_total"},
 			[]string{"daybook_ingest_events_accepted_total", "daybook_report_raw_scans_running"}},
 		"report": {reportApp.ReportAddr(), []string{"daybook_report_raw_scans_running", "daybook_store_up", "daybook_queue_up", "daybook_reconcile_days_total"},

@@ -5,6 +5,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/access"
+	"github.com/daybook-analytics/daybook/internal/limit"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/retention"
+	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -71,11 +75,53 @@ type Data struct {
 	Data string `default:"./daybook-data" placeholder:"DIR" help:"Directory of the embedded queue and store; it is made when missing."`
 }
 
+// Access are the settings of who may use the roles that others reach.
+type Access struct {
+	Auth            access.Mode `default:"auto" enum:"auto,keys,none" help:"Who needs a key: auto is everybody as soon as there is one for the role, and until then the role is open, but to this machine only; keys is everybody always; none is nobody (admin endpoints always need one)."`
+	TrustedProxies  []string    `placeholder:"CIDR,..." help:"Addresses and ranges of proxies that are believed when they tell the address of a client."`
+	LimitPerKey     int         `default:"0" placeholder:"N" help:"Most requests a second of each key, ten times as many at once; beyond it 429. 0 is no limit."`
+	LimitPerAddress int         `default:"50" placeholder:"N" help:"Most requests a second of each client address without a key or with a public one, ten times as many at once; beyond it 429. This machine has no limit. 0 is no limit."`
+	TLSCert         string      `placeholder:"FILE" help:"Certificate, in PEM, to serve HTTPS with; it is read again when it changes."`
+	TLSKey          string      `placeholder:"FILE" help:"Key of the certificate, in PEM."`
+}
+
+// burst is how many seconds of a limit can come at once.
+const burst = 10
+
+// Options gives the settings of a gate.
+func (a Access) Options() (access.Options, error) {
+	proxies, err := web.ParseProxies(a.TrustedProxies)
+	if err != nil {
+		return access.Options{}, fmt.Errorf("--trusted-proxies: %w", err)
+	}
+	rate := func(perSecond int) limit.Rate {
+		return limit.Rate{PerSecond: float64(perSecond), Burst: burst * perSecond}
+	}
+	return access.Options{Mode: a.Auth, Proxies: proxies, PerKey: rate(a.LimitPerKey), PerAddress: rate(a.LimitPerAddress)}, nil
+}
+
+// Validate tells which setting is wrong and what is allowed.
+func (a Access) Validate() error {
+	const most = 1_000_000
+	if a.LimitPerKey < 0 || a.LimitPerKey > most || a.LimitPerAddress < 0 || a.LimitPerAddress > most {
+		return fmt.Errorf("--limit-per-key %d and --limit-per-address %d: allowed are 0 to %d", a.LimitPerKey, a.LimitPerAddress, most)
+	}
+	if (a.TLSCert == "") != (a.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key belong together: one of them is missing")
+	}
+	_, err := a.Options()
+	return err
+}
+
 // Ingest are the settings of the ingest role.
 type Ingest struct {
 	IngestAddr       string `default:"127.0.0.1:3000" placeholder:"HOST:PORT" help:"Address on which events are taken."`
 	MaxBacklogEvents int64  `default:"50000000" placeholder:"N" help:"Most events in the queue; beyond it events are answered with 503. 0 is no limit."`
 	MaxBacklogBytes  int64  `default:"21474836480" placeholder:"N" help:"Most bytes of events in the queue; beyond it events are answered with 503. 0 is no limit."`
+
+	CountryHeader string `placeholder:"NAME" help:"Header in which a trusted proxy tells the country of a client, as CF-IPCountry."`
+	GeoIP         string `name:"geoip" placeholder:"FILE" help:"Database in MaxMind's format that tells the countries of addresses; it is read again when it changes."`
+	DataCenters   string `name:"datacenters" placeholder:"FILE" help:"Ranges of addresses of data centres, one a line in the notation of CIDR, for sites that filter what comes from there."`
 }
 
 // Validate tells which setting is wrong and what is allowed.

@@ -49,9 +49,11 @@ func (in *Ingest) admit(w http.ResponseWriter, r *http.Request) (sender, error) 
 }
 
 // originError refuses an event for the page that sent it.
-type originError struct{ *web.Error }
+type originError struct{ answer *web.Error }
 
-func (e *originError) Unwrap() error { return e.Error }
+func (e *originError) Error() string { return e.answer.Message }
+
+func (e *originError) Unwrap() error { return e.answer }
 
 // mayWrite tells why the sender must not send events of a site.
 func (s *sender) mayWrite(name string, site *access.Site) error {

@@ -3,7 +3,6 @@ package ingest
 import (
 	"net/netip"
 
-	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/visitor"

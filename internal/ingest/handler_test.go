@@ -205,7 +205,7 @@ func TestMethods(t *testing.T) {
 	for _, path := range []string{"/event", "/events"} {
 		w := httptest.NewRecorder()
 		rt.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
-		if w.Code != 405 || w.Header().Get("Allow") != "POST" {
+		if w.Code != 405 || w.Header().Get("Allow") != "OPTIONS, POST" {
 			t.Errorf("GET %s: %d, Allow %q", path, w.Code, w.Header().Get("Allow"))
 		}
 	}
