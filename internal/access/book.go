@@ -61,7 +61,8 @@ type recordName struct {
 }
 
 // NewBook makes a Book of the records in a store. It knows nothing before Read
-// or Start.
+// or Start. Without records, where they are nil, nobody has made keys or set
+// anything of sites.
 func NewBook(records store.Records, log *slog.Logger) *Book {
 	b := &Book{records: records, log: log, known: map[recordName]read{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
@@ -147,7 +148,9 @@ func (b *Book) Start() error {
 			return err
 		}
 	}
-	b.done.Go(b.follow)
+	if b.records != nil {
+		b.done.Go(b.follow)
+	}
 	return nil
 }
 
@@ -208,6 +211,9 @@ func (b *Book) read(ctx context.Context) (damaged, err error) {
 	page := &Page{sites: map[string]*Site{}, keys: map[string]*Key{}, closed: map[Scope]bool{}, origins: map[string]bool{}}
 	known := make(map[recordName]read, len(b.known))
 	each := func(kind store.RecordKind, parse func(store.Record) (any, error), add func(name string, value any)) error {
+		if b.records == nil {
+			return nil
+		}
 		return eachRecord(ctx, b.records, kind, func(record store.Record) error {
 			name := recordName{kind, record.Name}
 			old, ok := b.known[name]
