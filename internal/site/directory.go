@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -104,7 +105,8 @@ func (d *Directory) remember(sites []string, all map[string]Settings, asked time
 
 // Change changes the settings of a site and gives what they are then. change
 // may be called several times, when others change them too; its error ends it
-// and is returned, and nothing is changed.
+// and is returned, and nothing is changed. A site of which nothing is set has
+// no record any more.
 func (d *Directory) Change(ctx context.Context, site string, change func(*Settings) error) (Settings, error) {
 	for {
 		records, err := d.records.Records(ctx, store.SiteKind, []string{site})
@@ -125,7 +127,12 @@ func (d *Directory) Change(ctx context.Context, site string, change func(*Settin
 		if record.Body, err = json.Marshal(settings); err != nil {
 			return Settings{}, err
 		}
-		err = d.records.SwapRecord(ctx, store.SiteKind, &record)
+		switch {
+		case !reflect.ValueOf(settings).IsZero():
+			err = d.records.SwapRecord(ctx, store.SiteKind, &record)
+		case ok:
+			err = d.records.DropRecord(ctx, store.SiteKind, record)
+		}
 		if errors.Is(err, store.ErrConflict) {
 			continue
 		}

@@ -46,10 +46,7 @@ func (r *records) RecordsAfter(_ context.Context, _ store.RecordKind, after stri
 }
 
 func (r *records) SwapRecord(_ context.Context, _ store.RecordKind, record *store.Record) error {
-	if intrude := r.intrude; intrude != nil {
-		r.intrude = nil
-		intrude()
-	}
+	r.others()
 	if r.of[record.Name].Rev != record.Rev {
 		return store.ErrConflict
 	}
@@ -58,8 +55,21 @@ func (r *records) SwapRecord(_ context.Context, _ store.RecordKind, record *stor
 	return nil
 }
 
-func (r *records) DropRecord(context.Context, store.RecordKind, store.Record) error {
-	panic("not used")
+func (r *records) DropRecord(_ context.Context, _ store.RecordKind, record store.Record) error {
+	r.others()
+	if r.of[record.Name].Rev != record.Rev {
+		return store.ErrConflict
+	}
+	delete(r.of, record.Name)
+	return nil
+}
+
+// others do what they do just before a write.
+func (r *records) others() {
+	if intrude := r.intrude; intrude != nil {
+		r.intrude = nil
+		intrude()
+	}
 }
 
 func TestSettingsThroughAChange(t *testing.T) {
@@ -118,6 +128,37 @@ func TestChangesAreNotLost(t *testing.T) {
 	}
 	if len(r.of) != 1 {
 		t.Error("a refused change left a record")
+	}
+}
+
+// TestNothingSetIsNoRecord takes away all that is set, while somebody else sets
+// something.
+func TestNothingSetIsNoRecord(t *testing.T) {
+	r := newRecords()
+	d := NewDirectory(r, 0)
+	change := func(do func(*Settings)) {
+		t.Helper()
+		if _, err := d.Change(t.Context(), "shop", func(s *Settings) error { do(s); return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	takeAway := func(s *Settings) { s.Added, s.Origins = false, nil }
+	change(takeAway)
+	if len(r.of) != 0 {
+		t.Error("nothing has a record")
+	}
+	change(func(s *Settings) { s.Added, s.Origins = true, []string{"https://shop.example"} })
+	if len(r.of) != 1 {
+		t.Error("there is no record")
+	}
+	r.intrude = func() { change(func(s *Settings) { s.Bots = KeepBots }) }
+	change(takeAway)
+	if got, err := d.Get(t.Context(), "shop"); err != nil || !reflect.DeepEqual(got, Settings{Bots: KeepBots}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	change(func(s *Settings) { s.Bots = FilterBots })
+	if len(r.of) != 0 {
+		t.Error("nothing has a record still")
 	}
 }
 
