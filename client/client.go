@@ -21,6 +21,7 @@
 package client
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -131,6 +132,8 @@ type Client struct {
 	wake   chan struct{} // has a token when the goroutine should look again
 	ended  chan struct{} // closed when the goroutine has ended
 
+	zip *gzip.Writer // of the goroutine
+
 	mu sync.Mutex
 	// queue holds the lines that are not being sent yet, in order.
 	queue      [][]byte
@@ -200,6 +203,7 @@ func New(address string, o Options) (*Client, error) {
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}),
 	}
 	c.http, c.ownHTTP = httpClient(o.HTTP)
+	c.zip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // which is a level that there is
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	go c.run()
 	return c, nil

@@ -150,9 +150,11 @@ func TestBatches(t *testing.T) {
 		track(t, c, 9)
 		time.Sleep(1999 * time.Millisecond)
 		synctest.Wait()
+		n.mu.Lock()
 		if len(n.sizes) != 0 {
 			t.Errorf("sent %v before it was time", n.sizes)
 		}
+		n.mu.Unlock()
 		time.Sleep(time.Millisecond) // 2s: nine
 		synctest.Wait()
 		track(t, c, 10) // 2s: ten at once

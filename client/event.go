@@ -85,5 +85,5 @@ func (e Event) line(site string) ([]byte, error) {
 	if size := b.Len() - 1; size > maxEventBytes {
 		return nil, fmt.Errorf("daybook: the event of site %.100q takes %d bytes as JSON: the server takes at most %d", e.Site, size, maxEventBytes)
 	}
-	return b.Bytes(), nil
+	return bytes.Clone(b.Bytes()), nil // without the room that is left in the buffer
 }

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +77,7 @@ func httpClient(given *http.Client) (_ *http.Client, own bool) {
 
 // deliver sends a batch until it is answered. An error drops all of it.
 func (c *Client) deliver(batch [][]byte) ([]*Rejection, error) {
-	body, zipped := pack(batch)
+	body, zipped := c.pack(batch)
 	began, wait := time.Now(), firstWait
 	for tries := 1; ; tries++ {
 		a, err := c.try(body, zipped)
@@ -107,16 +106,15 @@ func (c *Client) deliver(batch [][]byte) ([]*Rejection, error) {
 }
 
 // pack makes the body of a request: one event a line, compressed if that pays.
-func pack(batch [][]byte) (body []byte, zipped bool) {
+func (c *Client) pack(batch [][]byte) (body []byte, zipped bool) {
 	body = slices.Concat(batch...)
 	if len(body) < zipFrom {
 		return body, false
 	}
 	var b bytes.Buffer
-	// Writing to memory does not fail, and the level is one that exists.
-	z, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	_, _ = z.Write(body)
-	_ = z.Close()
+	c.zip.Reset(&b)
+	_, _ = c.zip.Write(body) // to memory it does not fail
+	_ = c.zip.Close()
 	if b.Len() >= len(body) {
 		return body, false
 	}
