@@ -11,6 +11,7 @@ type importCmd struct {
 	Files     []string      `arg:"" name:"file" help:"Files to read in this order, plain or gzip; - is standard input."`
 	Site      string        `placeholder:"SITE" help:"site_id of the events; access logs need it, events of NDJSON keep their own without it."`
 	To        string        `default:"http://127.0.0.1:3000" placeholder:"URL" help:"Server that takes the events."`
+	Key       string        `placeholder:"KEY" help:"The server's key for sending events, unless it is open."`
 	Format    string        `default:"auto" enum:"auto,combined,ndjson" help:"auto, combined (Apache and nginx access logs) or ndjson (Daybook's events)."`
 	All       bool          `help:"Import every request of an access log, not only GETs with status 2xx or 304."`
 	Resume    bool          `help:"Pass over what an earlier run has confirmed, as its state file says."`
@@ -23,7 +24,7 @@ type importCmd struct {
 
 func (c *importCmd) Run(env *env) error {
 	_, err := importer.Run(env.ctx, importer.Options{
-		To: c.To, Site: c.Site, Files: c.Files, Stdin: os.Stdin, Format: c.Format, All: c.All,
+		To: c.To, Key: c.Key, Site: c.Site, Files: c.Files, Stdin: os.Stdin, Format: c.Format, All: c.All,
 		Resume: c.Resume, StateFile: c.StateFile, Batch: c.Batch, Parallel: c.Parallel,
 		Gzip: c.Gzip, Patience: c.Patience, Out: env.stdout, Log: env.stderr,
 	})
