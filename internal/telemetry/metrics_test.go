@@ -63,6 +63,18 @@ func wantSeries(t *testing.T, m *Metrics, want map[string]float64) {
 	}
 }
 
+func TestMetricsAreGuarded(t *testing.T) {
+	rt := web.NewRouter(discard)
+	NewMetrics("v1", discard).Register(rt, func(http.ResponseWriter, *http.Request) error {
+		return &web.Error{Status: http.StatusForbidden, Message: "no"}
+	})
+	w := httptest.NewRecorder()
+	rt.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "daybook_") {
+		t.Errorf("GET /metrics: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestRequestsAreMeasured(t *testing.T) {
 	m := NewMetrics("v1", discard)
 	observe := m.Requests("report")
