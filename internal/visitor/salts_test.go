@@ -98,7 +98,7 @@ func (m *memory) names() []string {
 }
 
 // begin starts Salts that end with the test.
-func begin(t *testing.T, records SaltRecords, log *slog.Logger) *Salts {
+func begin(t testing.TB, records SaltRecords, log *slog.Logger) *Salts {
 	t.Helper()
 	s := NewSalts(records, log)
 	if err := s.Start(); err != nil {
@@ -199,18 +199,13 @@ func TestSaltsAreDestroyed(t *testing.T) {
 func TestSaltsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		first := NewSalts(m, quiet)
-		// The first is about to write each salt when the second has done it.
+		// The first is about to write a salt when the second makes all of them.
 		second := sync.OnceValue(func() *Salts { return begin(t, m, quiet) })
 		m.race = func(string) {
 			m.race = nil
 			second()
 		}
-		if err := first.Start(); err != nil {
-			t.Fatal(err)
-		}
-		defer first.Stop(context.Background())
-		third := begin(t, m, quiet)
+		first, third := begin(t, m, quiet), begin(t, m, quiet)
 		for range 4 {
 			now := time.Now()
 			for _, hours := range []int{-12, 0, 14} {
@@ -369,11 +364,7 @@ func TestID(t *testing.T) {
 }
 
 func BenchmarkID(b *testing.B) {
-	s := NewSalts(newMemory(), quiet)
-	if err := s.Start(); err != nil {
-		b.Fatal(err)
-	}
-	defer s.Stop(context.Background())
+	s := begin(b, newMemory(), quiet)
 	now := time.Now()
 	userAgent := strings.Repeat("x", 120)
 	b.ReportAllocs()
