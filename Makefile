@@ -105,6 +105,10 @@ cover: ## Test with coverage into bin/cover.out, and sum it up
 	scripts/with-servers go test -coverpkg=./... -coverprofile=bin/cover.out $(PKG)
 	go tool cover -func=bin/cover.out | tail -1
 
+.PHONY: update-lists
+update-lists: ## Make the lists of bots and referrers again, as scripts/update-lists says (needs Node)
+	scripts/update-lists
+
 .PHONY: clean
 clean: ## Remove what builds leave behind (never data)
 	rm -rf bin
