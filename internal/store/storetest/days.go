@@ -289,7 +289,7 @@ func fullDay(t *testing.T) *rollup.Day {
 	odd := []string{".", "$", "$set", "a.b.c", "$a.$b", "/é/世界/🙂", " ", `"'\`, "0", "_id", "null", "%00", "a|b", "\u2028", "\x01"}
 	for i := range 60_000 {
 		e := rollup.Event{Position: at(i + 1), Hour: i % 24, User: fmt.Sprint("user ", i)}
-		for dim := range e.Values {
+		for dim := range rollup.Bot {
 			// Half of the events have few values, the other half many, so
 			// that some rows are exact and others are not.
 			e.Values[dim] = fmt.Sprint("value ", i)
@@ -302,6 +302,10 @@ func fullDay(t *testing.T) *rollup.Day {
 			e.Values[rollup.EventType] = odd[i%len(odd)]
 		}
 		d.Fold(fmt.Sprint("1:", i%20), []rollup.Event{e})
+		if i%20 == 0 {
+			e.Values[rollup.Bot] = odd[i/20%len(odd)]
+			d.Fold("1:20", []rollup.Event{e})
+		}
 		if i == 40_000 {
 			d.Compact(rollup.DefaultLimits)
 		}
@@ -313,6 +317,9 @@ func fullDay(t *testing.T) *rollup.Day {
 	}
 	d.Marks["9:1"] = rollup.Position{}
 
+	if d.Bots() != 3000 || d.Tables[rollup.Bot].Len() != len(odd) {
+		t.Fatalf("the full day has %d bots in %d rows", d.Bots(), d.Tables[rollup.Bot].Len())
+	}
 	paths := &d.Tables[rollup.Path]
 	if rows := paths.Rows(); paths.Floor() == 0 || rows[0].Err != 0 || rows[len(rows)-1].Err == 0 {
 		t.Fatal("the full day has no floor, no exact row or no row with an error")
