@@ -120,7 +120,7 @@ func New(q queue.Queue, opts Options, log *slog.Logger) *Ingest {
 func (in *Ingest) Register(rt *web.Router) {
 	rt.Handle("/event", web.Methods{http.MethodPost: in.handler(&in.one), http.MethodOptions: in.preflight})
 	rt.Handle("/events", web.Methods{http.MethodPost: in.handler(&in.many), http.MethodOptions: in.preflight})
-	rt.Handle("/pixel.gif", web.Methods{http.MethodGet: in.handler(&in.image)})
+	rt.Handle("/pixel.gif", web.Methods{http.MethodGet: in.handler(&in.image), http.MethodHead: headOfPixel})
 }
 
 // Start begins to take events. While the queue cannot be reached it waits for

@@ -9,8 +9,8 @@ import (
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
-// gif is a transparent image of one pixel.
-var gif = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
+// transparent is an image of one pixel that nobody sees.
+var transparent = []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;")
 
 // readQuery makes the body of a request of its query, which has the fields of
 // an event by their names. Without an event_type it is a page view, and without
@@ -45,5 +45,11 @@ func answerPixel(w http.ResponseWriter, _ int, _ []rejection) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	// An error here means that the client has gone.
-	_, _ = w.Write(gif)
+	_, _ = w.Write(transparent)
+}
+
+// headOfPixel is for those who only look whether the image is there.
+func headOfPixel(w http.ResponseWriter, _ *http.Request) error {
+	answerPixel(w, 0, nil)
+	return nil
 }

@@ -18,7 +18,7 @@ import (
 type Handler func(w http.ResponseWriter, r *http.Request) error
 
 // Methods are the handlers of one path by method. One for GET answers HEAD
-// too.
+// too, unless that has its own.
 type Methods map[string]Handler
 
 // Router routes requests, and answers unknown paths with 404, other methods
@@ -43,7 +43,7 @@ func NewObservedRouter(log *slog.Logger, observe Observe) *Router {
 
 // Handle adds a path, in the syntax of gorilla/mux.
 func (rt *Router) Handle(path string, methods Methods) {
-	if get, ok := methods[http.MethodGet]; ok {
+	if get, ok := methods[http.MethodGet]; ok && methods[http.MethodHead] == nil {
 		methods[http.MethodHead] = get
 	}
 	allowed := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
