@@ -101,9 +101,9 @@ type Drop struct {
 	// they keep their IDs. Whoever keeps them also keeps UserAgent and
 	// ClientIP, if they were given.
 	Events []json.RawMessage
-	// Reason says why: a *Rejection when the server refused this one event,
+	// Reason says why: a *RejectedError when the server refused this one event,
 	// otherwise what came of the request that they were in. Unless it is a
-	// *Rejection, the server may have counted them.
+	// *RejectedError, the server may have counted them.
 	Reason error
 }
 
@@ -378,7 +378,7 @@ func (c *Client) take() [][]byte {
 }
 
 // settle reports what is dropped of a batch, and counts what became of it.
-func (c *Client) settle(batch [][]byte, rejected []*Rejection, err error) {
+func (c *Client) settle(batch [][]byte, rejected []*RejectedError, err error) {
 	dropped := len(rejected)
 	if err != nil {
 		dropped = len(batch)

@@ -321,7 +321,7 @@ func TestRejections(t *testing.T) {
 			t.Fatalf("dropped %d, want %d", len(dropped.events), refused)
 		}
 		for i, e := range dropped.events {
-			rejection, ok := errors.AsType[*Rejection](dropped.reasons[i])
+			rejection, ok := errors.AsType[*RejectedError](dropped.reasons[i])
 			if !ok || e.Path != refusedPath || paths[rejection.Index] != refusedPath || rejection.Field != "path" {
 				t.Errorf("dropped %+v because of %+v", e, dropped.reasons[i])
 			}
@@ -331,7 +331,7 @@ func TestRejections(t *testing.T) {
 }
 
 func TestRejectionError(t *testing.T) {
-	r := &Rejection{Problem: "site_id has a character that is not allowed", Value: "a b", Allowed: "letters"}
+	r := &RejectedError{Problem: "site_id has a character that is not allowed", Value: "a b", Allowed: "letters"}
 	if got, want := r.Error(), `the server refused the event: site_id has a character that is not allowed (it is "a b"): allowed is letters`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -514,7 +514,7 @@ func TestExactlyOnce(t *testing.T) {
 					t.Errorf("event %s was dropped twice, or never taken", e.ID)
 				}
 				reported[e.ID] = true
-				_, rejected := errors.AsType[*Rejection](dropped.reasons[i])
+				_, rejected := errors.AsType[*RejectedError](dropped.reasons[i])
 				if rejected {
 					seen["rejected"]++
 				} else {

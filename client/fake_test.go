@@ -144,14 +144,14 @@ func (n *network) read(r *http.Request) (lines []string) {
 func (n *network) take(lines []string) (status int, body string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	rejected := []Rejection{}
+	rejected := []RejectedError{}
 	for i, line := range lines {
 		var e Event
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			n.t.Errorf("line %q: %v", line, err)
 		}
 		if e.Path == refusedPath {
-			rejected = append(rejected, Rejection{Index: i, Problem: "path is refused", Field: "path"})
+			rejected = append(rejected, RejectedError{Index: i, Problem: "path is refused", Field: "path"})
 			continue
 		}
 		if before, known := n.events[e.ID]; known {

@@ -29,8 +29,8 @@ const (
 	maxAnswer = 16 << 20
 )
 
-// Rejection says why the server refused one event.
-type Rejection struct {
+// RejectedError says why the server refused one event.
+type RejectedError struct {
 	// Index is the event's place in the request in which it was sent, counted
 	// from 0.
 	Index int `json:"index"`
@@ -44,7 +44,7 @@ type Rejection struct {
 }
 
 // Error gives all of it in one line.
-func (r *Rejection) Error() string {
+func (r *RejectedError) Error() string {
 	s := "the server refused the event: " + r.Problem
 	if r.Value != "" {
 		s += fmt.Sprintf(" (it is %q)", r.Value)
@@ -76,7 +76,7 @@ func httpClient(given *http.Client) (_ *http.Client, own bool) {
 }
 
 // deliver sends a batch until it is answered. An error drops all of it.
-func (c *Client) deliver(batch [][]byte) ([]*Rejection, error) {
+func (c *Client) deliver(batch [][]byte) ([]*RejectedError, error) {
 	body, zipped := c.pack(batch)
 	began, wait := time.Now(), firstWait
 	for tries := 1; ; tries++ {
@@ -178,13 +178,13 @@ func (a *answer) passing() bool {
 
 // rejected gives the events that were refused one by one. The error says that
 // all were, as a whole.
-func (a *answer) rejected(events int) ([]*Rejection, error) {
+func (a *answer) rejected(events int) ([]*RejectedError, error) {
 	if a.status != http.StatusAccepted && a.status != http.StatusUnprocessableEntity {
 		return nil, a.refusal()
 	}
 	var said struct {
 		Accepted *int         `json:"accepted"`
-		Rejected []*Rejection `json:"rejected"`
+		Rejected []*RejectedError `json:"rejected"`
 	}
 	if err := json.Unmarshal(a.body, &said); err != nil || said.Accepted == nil || *said.Accepted+len(said.Rejected) != events {
 		return nil, a.refusal()

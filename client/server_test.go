@@ -220,7 +220,7 @@ func TestCountedOnce(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 
-	if len(dropped.events) != 1 || dropped.events[0].Path != "/wrong" || !errors.As(dropped.reasons[0], new(*Rejection)) {
+	if len(dropped.events) != 1 || dropped.events[0].Path != "/wrong" || !errors.As(dropped.reasons[0], new(*RejectedError)) {
 		t.Errorf("dropped %v: %v", dropped.events, dropped.reasons)
 	}
 	wantStats(t, c, Stats{Taken: events + 1, Delivered: events, Dropped: 1, Retries: c.Stats().Retries})
