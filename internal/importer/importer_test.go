@@ -266,7 +266,7 @@ func TestServerBusyAndRestarted(t *testing.T) {
 }
 
 func TestNDJSON(t *testing.T) {
-	input := `{"event_id":"a","site_id":"one","event_type":"signup","timestamp":"2026-01-02T03:04:05Z"}
+	input := `{"event_id":"a","site_id":"one","event_type":"signup","timestamp":"2026-01-02T03:04:05Z","bot":""}
 
 {"site_id":"one","event_type":"page_view","path":"/x"}
 {"site_id":"one","event_type":"page_view","path":"/x"}
@@ -275,6 +275,7 @@ func TestNDJSON(t *testing.T) {
 null
 {"event_id":null,"event_type":"<b>","site_id":"two"}
 {"event_type":
+{"event_id":"of a bot","site_id":"one","event_type":"page_view","bot":"crawler"}
 `
 	server, to := sendertest.Start(t)
 	run := func(site string) (Summary, []string) {
@@ -289,7 +290,7 @@ null
 	if want := []string{"one signup ", "one page_view /x", "one page_view /x", "two <b> "}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if sum.Lines != 9 || sum.Malformed != 3 || sum.Rejected != 1 || sum.Skipped != 0 {
+	if sum.Lines != 10 || sum.Malformed != 3 || sum.Rejected != 1 || sum.Skipped != 1 {
 		t.Errorf("summary %+v", sum)
 	}
 	if want := []Problem{{"standard input", 5, "site_id is missing: allowed is 1 to 128 letters, digits and . _ : -"}}; !reflect.DeepEqual(sum.RejectedLines, want) {
