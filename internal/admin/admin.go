@@ -1,12 +1,13 @@
 // Package admin is what operators do with an installation: look after its
-// dead letters and its streams, verify and rebuild its rollups, see how it
-// stands.
+// dead letters and its streams, verify and rebuild its rollups, set up sites
+// and keys, see how it stands.
 //
 // Admin does it on a queue and a store. The embedded ones belong to one
 // process, so that process offers the same on a unix socket in its data
-// directory (socket.go, http.go, rest.go), and Client asks there. It is not on a
-// TCP port: the socket's mode says who may use it, and no reverse proxy can
-// give it away by mistake.
+// directory (socket.go, http.go, rest.go), and Client asks there. The socket's
+// mode says who may use it, and no reverse proxy can give it away by mistake.
+// Most of it is on the port of the report role too, behind a guard
+// (entrance.go).
 package admin
 
 import (
@@ -16,6 +17,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/queue"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/retention"
@@ -94,6 +96,24 @@ type Actions interface {
 	// with one that did not come to its end, and gives its record. It gives nil
 	// where there is nothing to change.
 	SetTimezone(ctx context.Context, name string, to Timezone) (*reconcile.Job, error)
+	// AddSite adds a site by its name, with what is to be set of it.
+	AddSite(ctx context.Context, name string, change SiteChange) (*Site, error)
+	// ChangeSite changes what is set of a site, or gives store.ErrNotFound for
+	// one that was not added and has no data.
+	ChangeSite(ctx context.Context, name string, change SiteChange) (*Site, error)
+	// RemoveSite revokes the keys of a site and takes away what is set of it,
+	// but for its time zones. Its data stays. After an error a part may be
+	// done; it can be done again.
+	RemoveSite(ctx context.Context, name string) (*RemovedSite, error)
+
+	// CreateKey makes a key, of a site that was added or has data.
+	CreateKey(ctx context.Context, key NewKey) (*CreatedKey, error)
+	// Keys lists all keys, or those that are good for a site, revoked ones too,
+	// in the order of their IDs.
+	Keys(ctx context.Context, site string) ([]Key, error)
+	// RevokeKey revokes the key with an ID, or of a token, or of the beginning
+	// of one, or gives store.ErrNotFound. One that is revoked stays so.
+	RevokeKey(ctx context.Context, id string) (*Key, error)
 
 	// Status tells how everything stands.
 	Status(ctx context.Context) (*Status, error)
@@ -120,6 +140,7 @@ type Admin struct {
 	keeper *retention.Keeper
 	policy retention.Policy
 	sites  *site.Directory
+	keys   *access.Keys
 	log    *slog.Logger
 	// ctx ends what runs, cancel ends ctx.
 	ctx    context.Context
@@ -144,6 +165,7 @@ func New(q queue.Queue, st store.Store, opts Options, log *slog.Logger) *Admin {
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if st != nil {
 		a.sites = site.NewDirectory(st, 0)
+		a.keys = access.NewKeys(st)
 		a.runner = reconcile.NewRunner(st, opts.Limits, log)
 		a.keeper = retention.New(q, st, a.runner, opts.Limits, log)
 	}

@@ -48,8 +48,8 @@ const (
 // action.
 const statusNoSuchThing = http.StatusGone
 
-// Register adds the actions to a router.
-func (a *Admin) Register(rt *web.Router) {
+// registerPlain adds the actions that are for commands alone.
+func (a *Admin) registerPlain(rt *web.Router) {
 	listLetters.serve(rt, func(ctx context.Context, p page) ([]Letter, error) {
 		return a.DeadLetters(ctx, p.After, min(p.Limit, MaxLetters))
 	})
@@ -58,10 +58,6 @@ func (a *Admin) Register(rt *web.Router) {
 	purge.serve(rt, a.Purge)
 	listStreams.serve(rt, func(ctx context.Context, _ struct{}) ([]Stream, error) { return a.Streams(ctx) })
 	raiseStreams.serve(rt, a.RaiseStreams)
-	a.registerREST(rt)
-	a.registerTransfer(rt)
-	a.registerRetention(rt)
-	a.registerSites(rt)
 }
 
 func (a action[In, Out]) serve(rt *web.Router, do func(context.Context, In) (Out, error)) {

@@ -59,8 +59,11 @@ func checkParallel(n int) error {
 	return nil
 }
 
-// invalid makes an error an answer to a request that is wrong.
+// invalid makes an error, if there is one, an answer to a request that is wrong.
 func invalid(err error) error {
+	if err == nil {
+		return nil
+	}
 	return &web.Error{Status: http.StatusUnprocessableEntity, Message: err.Error(), Cause: err}
 }
 
@@ -108,6 +111,9 @@ func (a *Admin) ResumeRebuild(ctx context.Context, id string, parallel int) (*re
 	}
 	if job.Kind != reconcile.KindRebuild && job.Kind != reconcile.KindTimezone {
 		return nil, fmt.Errorf("%s is a scheduled reconciliation, the next of which does its work: %w", id, reconcile.ErrNotResumable)
+	}
+	if job.Kind == reconcile.KindTimezone && a.queue == nil {
+		return nil, errNoQueue
 	}
 	resume := a.runner.Resume
 	if a.alone && !a.has(id) {

@@ -227,6 +227,7 @@ func TestVerify(t *testing.T) {
 				{Field: "total_events", Stored: "missing", True: "10"},
 				{Field: "total_views", Stored: "missing", True: "0"},
 				{Field: "unique_users", Stored: "missing", True: "1"},
+				{Field: "bots", Stored: "missing", True: "0"},
 			}},
 		})
 		enough := errors.New("enough")

@@ -33,7 +33,16 @@ type resumeRequest struct {
 	Parallel int `json:"parallel,omitempty"`
 }
 
-func (a *Admin) registerREST(rt *web.Router) {
+// registerREST adds the actions that are for scripts too.
+func (a *Admin) registerREST(e entrance) {
+	a.registerJobs(e)
+	a.registerTransfer(e)
+	a.registerRetention(e)
+	a.registerSites(e)
+	a.registerKeys(e)
+}
+
+func (a *Admin) registerJobs(e entrance) {
 	list := func(jobs func(context.Context, int) ([]*reconcile.Job, error)) web.Handler {
 		return func(w http.ResponseWriter, r *http.Request) error {
 			limit, err := parseLimit(r)
@@ -53,22 +62,23 @@ func (a *Admin) registerREST(rt *web.Router) {
 			return answer(w, http.StatusOK, job, err)
 		}
 	}
-	rt.Handle(rebuildsPath, web.Methods{
+	e.handle(rebuildsPath, web.Methods{
 		http.MethodGet: list(a.Rebuilds),
 		http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
-			rebuild := Rebuild{By: "the socket"}
+			var rebuild Rebuild
 			if err := decode(w, r, &rebuild); err != nil {
 				return err
 			}
+			rebuild.By = signed(r.Context(), rebuild.By)
 			job, err := a.StartRebuild(r.Context(), rebuild)
 			return answer(w, http.StatusAccepted, job, err)
 		},
 	})
-	rt.Handle(rebuildsPath+"/{id}", web.Methods{
+	e.handle(rebuildsPath+"/{id}", web.Methods{
 		http.MethodGet:    one(a.Rebuild),
 		http.MethodDelete: one(a.CancelRebuild),
 	})
-	rt.Handle(rebuildsPath+"/{id}/resume", web.Methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
+	e.handle(rebuildsPath+"/{id}/resume", web.Methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
 		var resume resumeRequest
 		if r.ContentLength != 0 {
 			if err := decode(w, r, &resume); err != nil {
@@ -78,9 +88,9 @@ func (a *Admin) registerREST(rt *web.Router) {
 		job, err := a.ResumeRebuild(r.Context(), mux.Vars(r)["id"], resume.Parallel)
 		return answer(w, http.StatusAccepted, job, err)
 	}})
-	rt.Handle(reconciliationsPath, web.Methods{http.MethodGet: list(a.Reconciliations)})
-	rt.Handle(verifyPath, web.Methods{http.MethodGet: a.serveVerify})
-	rt.Handle(statusPath, web.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
+	e.handle(reconciliationsPath, web.Methods{http.MethodGet: list(a.Reconciliations)})
+	e.handle(verifyPath, web.Methods{http.MethodGet: a.serveVerify})
+	e.handle(statusPath, web.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 		status, err := a.Status(r.Context())
 		return answer(w, http.StatusOK, status, err)
 	}})
@@ -148,8 +158,8 @@ func (a *Admin) serveVerify(w http.ResponseWriter, r *http.Request) error {
 	write := func(line verifyLine) error {
 		if !begun {
 			begun = true
-			// It may take as long as it takes: only its user asks on the
-			// socket, and the end of the process ends it.
+			// It may take as long as it takes: only operators ask, and the
+			// end of the process ends it.
 			if err := out.SetWriteDeadline(time.Time{}); err != nil {
 				return err
 			}

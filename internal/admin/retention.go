@@ -74,6 +74,9 @@ func (a *Admin) Erase(ctx context.Context, e retention.Erasure) (*retention.Rece
 	if err := e.Validate(time.Now().In(retention.Farthest)); err != nil {
 		return nil, invalid(err)
 	}
+	if a.queue == nil {
+		return nil, errNoQueue
+	}
 	ctx, cancel := a.untilStop(ctx)
 	defer cancel()
 	receipt, err := a.keeper.Erase(ctx, e)
@@ -83,19 +86,21 @@ func (a *Admin) Erase(ctx context.Context, e retention.Erasure) (*retention.Rece
 	return receipt, err
 }
 
-func (a *Admin) registerRetention(rt *web.Router) {
-	rt.Handle(expiriesPath, web.Methods{http.MethodPost: long(a.Expire)})
-	rt.Handle(erasuresPath, web.Methods{http.MethodPost: long(a.Erase)})
+func (a *Admin) registerRetention(e entrance) {
+	e.handle(expiriesPath, web.Methods{http.MethodPost: long(a.Expire, func(in *Expiry) *string { return &in.By })})
+	e.handle(erasuresPath, web.Methods{http.MethodPost: long(a.Erase, func(in *retention.Erasure) *string { return &in.By })})
 }
 
 // long answers a request that takes as long as it takes. What it does ends
-// early when the client goes, or the Admin stops, and then says so.
-func long[In, Out any](do func(context.Context, In) (Out, error)) web.Handler {
+// early when the client goes, or the Admin stops, and then says so. by gives
+// where a request says who it is from.
+func long[In, Out any](do func(context.Context, In) (Out, error), by func(*In) *string) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		var in In
 		if err := decode(w, r, &in); err != nil {
 			return err
 		}
+		*by(&in) = signed(r.Context(), *by(&in))
 		conn := http.NewResponseController(w)
 		if err := errors.Join(conn.SetReadDeadline(time.Time{}), conn.SetWriteDeadline(time.Time{})); err != nil {
 			return err

@@ -22,17 +22,43 @@ func sitePath(name string) string { return sitesPath + "/" + url.PathEscape(name
 
 // Site tells of one site. Time zones are given by their IANA names, and UTC.
 type Site struct {
-	Site     string `json:"site"`
+	Site string `json:"site"`
+	// Added tells that it was added by name, and not only by its events.
+	Added    bool   `json:"added"`
 	Timezone string `json:"timezone"`
 	// ChangingTo is the time zone that it is being changed to, if it is.
 	ChangingTo string `json:"changing_to,omitempty"`
 	// Dated are the time zones that its raw events may be dated in: those that
 	// it has had.
 	Dated []string `json:"dated_in"`
+	// Origins are the web origins whose pages may send events; empty is all.
+	Origins []string `json:"origins"`
+	// KeepRawDays is for how many whole days raw events are kept, 0 for ever;
+	// nil is as long as the worker's own settings say.
+	KeepRawDays *int `json:"keep_raw_days,omitempty"`
+	// Bots is what becomes of the events of bots: filter or keep. DataCenters
+	// takes what comes from data centres for bots.
+	Bots        string `json:"bots"`
+	DataCenters bool   `json:"datacenters"`
+	// StripSlash, LowerCase and Paths are what is done to paths, as in
+	// site.PathRules.
+	StripSlash bool     `json:"strip_slash"`
+	LowerCase  bool     `json:"lower_case"`
+	Paths      []string `json:"paths"`
 }
 
 func newSite(name string, settings site.Settings) Site {
-	s := Site{Site: name, Timezone: site.ZoneName(settings.Zone)}
+	s := Site{
+		Site: name, Added: settings.Added, Timezone: site.ZoneName(settings.Zone),
+		Origins: settings.Origins, KeepRawDays: settings.KeepRawDays, Bots: settings.Bots.Name(), DataCenters: settings.DataCenters,
+		StripSlash: settings.Paths.StripSlash, LowerCase: settings.Paths.Lower, Paths: settings.Paths.Patterns,
+	}
+	if s.Origins == nil {
+		s.Origins = []string{}
+	}
+	if s.Paths == nil {
+		s.Paths = []string{}
+	}
 	if settings.Next != nil {
 		s.ChangingTo = site.ZoneName(*settings.Next)
 	}
@@ -107,6 +133,9 @@ func (a *Admin) SetTimezone(ctx context.Context, name string, to Timezone) (*rec
 	if err != nil {
 		return nil, err
 	}
+	if a.queue == nil {
+		return nil, errNoQueue
+	}
 	unfinished, err := a.runner.UnfinishedZoneChange(ctx, name)
 	switch {
 	case err != nil:
@@ -132,23 +161,46 @@ func (a *Admin) SetTimezone(ctx context.Context, name string, to Timezone) (*rec
 	return a.run(job, 0)
 }
 
-func (a *Admin) registerSites(rt *web.Router) {
-	rt.Handle(sitesPath, web.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
-		sites, err := a.Sites(r.Context())
-		return answer(w, http.StatusOK, sites, err)
-	}})
-	rt.Handle(sitesPath+"/{site}", web.Methods{
+func (a *Admin) registerSites(e entrance) {
+	e.handle(sitesPath, web.Methods{
+		http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
+			sites, err := a.Sites(r.Context())
+			return answer(w, http.StatusOK, sites, err)
+		},
+		http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
+			var add addSite
+			if err := decode(w, r, &add); err != nil {
+				return err
+			}
+			s, err := a.AddSite(r.Context(), add.Site, add.SiteChange)
+			return answer(w, http.StatusCreated, s, err)
+		},
+	})
+	e.handle(sitesPath+"/{site}", web.Methods{
 		http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
 			s, err := a.Site(r.Context(), mux.Vars(r)["site"])
 			return answer(w, http.StatusOK, s, err)
 		},
 		http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
-			to := Timezone{By: "the socket"}
+			var to Timezone
 			if err := decode(w, r, &to); err != nil {
 				return err
 			}
+			to.By = signed(r.Context(), to.By)
 			job, err := a.SetTimezone(r.Context(), mux.Vars(r)["site"], to)
 			return answer(w, http.StatusAccepted, job, err)
+		},
+		http.MethodPatch: func(w http.ResponseWriter, r *http.Request) error {
+			var change SiteChange
+			if err := decode(w, r, &change); err != nil {
+				return err
+			}
+			s, err := a.ChangeSite(r.Context(), mux.Vars(r)["site"], change)
+			return answer(w, http.StatusOK, s, err)
+		},
+		http.MethodDelete: func(w http.ResponseWriter, r *http.Request) error {
+			removed, err := a.RemoveSite(r.Context(), mux.Vars(r)["site"])
+			return answer(w, http.StatusOK, removed, err)
 		},
 	})
 }

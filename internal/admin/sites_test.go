@@ -17,6 +17,11 @@ import (
 
 func done(j *reconcile.Job) bool { return j.State == reconcile.Done }
 
+// unset is a site of which nothing was set.
+func unset(name string) admin.Site {
+	return admin.Site{Site: name, Timezone: "UTC", Dated: []string{"UTC"}, Bots: "filter", Origins: []string{}, Paths: []string{}}
+}
+
 // TestSites changes the time zone of a site and lists all.
 func TestSites(t *testing.T) {
 	bothWays(t, func(t *testing.T, actions admin.Actions, _ queue.Queue, st store.Store) {
@@ -39,8 +44,10 @@ func TestSites(t *testing.T) {
 		set("new", "Europe/Berlin")
 		list, err := actions.Sites(t.Context())
 		check(t, err)
-		a := admin.Site{Site: "a", Timezone: "Asia/Kolkata", Dated: []string{"UTC", "Asia/Kolkata"}}
-		wantEqual(t, "sites", list, []admin.Site{a, {Site: "new", Timezone: "Europe/Berlin", Dated: []string{"UTC", "Europe/Berlin"}}})
+		a, other := unset("a"), unset("new")
+		a.Timezone, a.Dated = "Asia/Kolkata", []string{"UTC", "Asia/Kolkata"}
+		other.Timezone, other.Dated = "Europe/Berlin", []string{"UTC", "Europe/Berlin"}
+		wantEqual(t, "sites", list, []admin.Site{a, other})
 		one, err := actions.Site(t.Context(), "a")
 		check(t, err)
 		wantEqual(t, "site a", *one, a)

@@ -66,9 +66,9 @@ func (a *Admin) ImportRollups(ctx context.Context, in io.Reader) (transfer.Impor
 	return sum, err
 }
 
-func (a *Admin) registerTransfer(rt *web.Router) {
-	rt.Handle(exportPath, web.Methods{http.MethodGet: a.serveExport})
-	rt.Handle(importRollupsPath, web.Methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
+func (a *Admin) registerTransfer(e entrance) {
+	e.handle(exportPath, web.Methods{http.MethodGet: a.serveExport})
+	e.handle(importRollupsPath, web.Methods{http.MethodPost: func(w http.ResponseWriter, r *http.Request) error {
 		done, err := a.unlimited(w)
 		if err != nil {
 			return err
@@ -79,8 +79,8 @@ func (a *Admin) registerTransfer(rt *web.Router) {
 	}})
 }
 
-// unlimited lets a request take as long as it takes: only its user asks on the
-// socket. It ends with the Admin, even while the client neither reads nor
+// unlimited lets a request take as long as it takes: only operators ask. It
+// ends with the Admin, even while the client neither reads nor
 // writes.
 func (a *Admin) unlimited(w http.ResponseWriter) (done func() bool, err error) {
 	conn := http.NewResponseController(w)
