@@ -51,19 +51,20 @@ func NewAgents() *Agents {
 func (a *Agents) Of(userAgent string, hints Hints) Agent {
 	key := agentKey{userAgent, hints}
 	a.mu.RLock()
-	agent, ok := a.young[key]
+	agent, young := a.young[key]
+	old := false
+	if !young {
+		agent, old = a.old[key]
+	}
 	a.mu.RUnlock()
-	if ok {
+	if young {
 		return agent
 	}
-	if len(userAgent)+len(hints.Brands)+len(hints.Mobile)+len(hints.Platform) > maxCached {
-		return a.look(userAgent, hints)
-	}
-	a.mu.Lock()
-	agent, ok = a.old[key]
-	a.mu.Unlock()
-	if !ok {
+	if !old {
 		agent = a.look(userAgent, hints)
+	}
+	if len(userAgent)+len(hints.Brands)+len(hints.Mobile)+len(hints.Platform) > maxCached {
+		return agent
 	}
 	// What is kept must not hold on to the request that it came with.
 	key = agentKey{strings.Clone(userAgent), Hints{strings.Clone(hints.Brands), strings.Clone(hints.Mobile), strings.Clone(hints.Platform)}}

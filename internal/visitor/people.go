@@ -157,7 +157,7 @@ var devices = []name{
 	{"SmartTV", "tv"}, {"SMART-TV", "tv"}, {"Smart TV", "tv"}, {"GoogleTV", "tv"}, {"Google TV", "tv"}, {"AppleTV", "tv"},
 	{"HbbTV", "tv"}, {"Web0S", "tv"}, {"CrKey", "tv"}, {"Roku", "tv"}, {"BRAVIA", "tv"}, {"; AFT", "tv"}, {"NetCast", "tv"},
 	{" TV ", "tv"}, {"NETTV", "tv"}, {"Large Screen", "tv"},
-	{"iPad", "tablet"}, {"Tablet", "tablet"}, {"PlayBook", "tablet"}, {"Kindle", "tablet"}, {"Silk/", "tablet"},
+	{"iPad", "tablet"}, {"Tablet", "tablet"}, {"PlayBook", "tablet"}, {"Kindle", "tablet"},
 }
 
 // deviceOf tells what sort of device it is. A tablet that asks for pages as on
@@ -165,8 +165,7 @@ var devices = []name{
 func deviceOf(userAgent string, hints Hints, system string) string {
 	device := named(userAgent, devices, "")
 	switch {
-	case device == "tablet" && strings.Contains(userAgent, "Silk/") && strings.Contains(userAgent, "Mobile"),
-		hints.Mobile == "?1" && device == "":
+	case device == "" && hints.Mobile == "?1":
 		return "mobile"
 	case device == "tablet" && strings.Contains(userAgent, "Tablet PC"):
 		return "desktop" // what Windows has on computers with a pen

@@ -65,7 +65,7 @@ type Salts struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	looking sync.WaitGroup
-	failing bool // of the goroutine that looks
+	failing bool // of Start, and then of the goroutine that looks
 }
 
 // date is a day by its name on a calendar.
@@ -92,12 +92,18 @@ func NewSalts(records SaltRecords, log *slog.Logger) *Salts {
 }
 
 // Start reads the salts, makes those that are missing, and goes on to see to
-// it that the right ones are there.
+// it that the right ones are there. A store that is away for the moment is
+// waited for behind it.
 func (s *Salts) Start() error {
-	if err := s.look(); err != nil {
+	err := s.look()
+	if err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return err
 	}
-	s.looking.Go(s.watch)
+	rest := saltsInterval
+	if err != nil {
+		rest = s.tell(err)
+	}
+	s.looking.Go(func() { s.watch(rest) })
 	return nil
 }
 
@@ -117,8 +123,8 @@ func (s *Salts) Stop(ctx context.Context) error {
 	}
 }
 
-func (s *Salts) watch() {
-	rest := saltsInterval
+// watch looks again and again until Stop, first after a rest.
+func (s *Salts) watch(rest time.Duration) {
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -129,18 +135,25 @@ func (s *Salts) watch() {
 		if s.ctx.Err() != nil {
 			return
 		}
-		rest = saltsInterval
-		switch {
-		case err != nil:
-			rest = saltsAgain
-			if !s.failing {
-				s.log.Warn("the salts of visitors cannot be looked after; those that are known stay in use", "error", err)
-			}
-		case s.failing:
-			s.log.Info("the salts of visitors are looked after again")
-		}
-		s.failing = err != nil
+		rest = s.tell(err)
 	}
+}
+
+// tell logs that looking begins to fail, and that it is well again, and gives
+// how long to rest.
+func (s *Salts) tell(err error) time.Duration {
+	failed := s.failing
+	s.failing = err != nil
+	switch {
+	case err != nil && !failed:
+		s.log.Warn("the salts of visitors cannot be looked after; those that are known stay in use", "error", err)
+	case err == nil && failed:
+		s.log.Info("the salts of visitors are looked after again")
+	}
+	if err != nil {
+		return saltsAgain
+	}
+	return saltsInterval
 }
 
 // look brings the salts in the store and those in use to what they must be

@@ -3,7 +3,6 @@ package visitor
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -261,6 +260,26 @@ func TestSaltsWithoutStore(t *testing.T) {
 	})
 }
 
+// A store that is away at the start is waited for.
+func TestSaltsStartWithoutStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.set(true)
+		var log bytes.Buffer
+		s := begin(t, m, slog.New(slog.NewTextHandler(&log, nil)))
+		if id, ok := s.ID(time.Now(), time.UTC, "shop.example", client, "Firefox"); ok {
+			t.Errorf("without a salt there is the ID %s", id)
+		}
+		m.set(false)
+		time.Sleep(saltsAgain + time.Second)
+		synctest.Wait()
+		idOf(t, s, time.Now(), time.UTC)
+		if text := log.String(); strings.Count(text, "cannot be looked after") != 1 || strings.Count(text, "looked after again") != 1 {
+			t.Errorf("the log is:\n%s", text)
+		}
+	})
+}
+
 // A salt that the store has lost is put there again: its IDs are in use.
 func TestLostSaltIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -279,11 +298,6 @@ func TestLostSaltIsKept(t *testing.T) {
 }
 
 func TestSaltsThatCannotStart(t *testing.T) {
-	away := newMemory()
-	away.away = true
-	if err := NewSalts(away, quiet).Start(); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("without a store: %v", err)
-	}
 	damaged := newMemory()
 	name := time.Now().UTC().Format(time.DateOnly)
 	damaged.salts[name] = store.Record{Name: name, Rev: 1, Body: make([]byte, 31)}

@@ -29,7 +29,10 @@ type watched[T any] struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 
-	read os.FileInfo // of the file as it was read; of the goroutine
+	// Of the goroutine: the file as it was read, and what was said last of why
+	// it cannot be.
+	read os.FileInfo
+	said string
 }
 
 // openWatched reads a file. What it then watches ends with Close.
@@ -87,8 +90,12 @@ func (w *watched[T]) watch(ctx context.Context) {
 		}
 		before := w.value.Load()
 		if err := w.load(); err != nil {
-			w.log.Warn("a file that was replaced cannot be read; what it contained before stays", "error", err)
+			if w.said != err.Error() {
+				w.said = err.Error()
+				w.log.Warn("a file that was replaced cannot be read; what it contained before stays", "error", err)
+			}
 		} else if w.value.Load() != before {
+			w.said = ""
 			w.log.Info("a file that was replaced is in use", "file", w.file)
 		}
 	}
