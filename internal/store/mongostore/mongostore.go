@@ -47,7 +47,8 @@ type Store struct {
 	db     *mongo.Database
 
 	events, days, months, checkpoints, leases, deadLetters, schema, retention, jobs *mongo.Collection
-	records                                                                         map[store.RecordKind]*mongo.Collection
+
+	records map[store.RecordKind]*mongo.Collection
 }
 
 var _ store.Store = (*Store)(nil)
