@@ -121,7 +121,8 @@ func TestHelp(t *testing.T) {
 			t.Errorf("daybook %s --help: exit code %d, standard error %q", command, code, &stderr)
 		}
 		for _, s := range settingsOf(node) {
-			if !strings.Contains(stdout.String(), s.flag) {
+			negatable := strings.Replace(s.flag, "--", "--[no-]", 1)
+			if !strings.Contains(stdout.String(), s.flag) && !strings.Contains(stdout.String(), negatable) {
 				t.Errorf("daybook %s --help does not tell of %s:\n%s", command, s.flag, &stdout)
 			}
 		}

@@ -33,7 +33,8 @@ type cli struct {
 	Verify      verifyCmd      `cmd:"" help:"Compare rollups with their raw events. Exit code 0: right, 1: some are not, 2: not all could be checked."`
 	Rebuild     rebuildCmd     `cmd:"" help:"Restore rollups from their raw events where they are not right."`
 	Jobs        jobsCmd        `cmd:"" help:"Look after rebuild jobs and runs of the scheduled reconciliation."`
-	Sites       sitesCmd       `cmd:"" help:"List sites, and set their time zones."`
+	Sites       sitesCmd       `cmd:"" help:"Add sites, and look after their settings."`
+	Keys        keysCmd        `cmd:"" help:"Make, list and revoke the keys by which others may send events and ask for statistics."`
 	Retention   retentionCmd   `cmd:"" help:"Remove raw events that are older than they are to be kept now, or show what would go."`
 	Erase       eraseCmd       `cmd:"" help:"Erase a user, days or all of a site for good, with a receipt."`
 	Loadgen     loadgenCmd     `cmd:"" help:"Send synthetic traffic to a running server, and check what it counted."`
