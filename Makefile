@@ -16,6 +16,8 @@ PKG      ?= ./...
 # How often `make bench-go` and `make bench-compare` run each micro-benchmark.
 COUNT    ?= 6
 
+TRACKER_SIZE = echo "daybook.js has $$(gzip -9c <internal/tracker/daybook.min.js | wc -c) bytes gzipped"
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -25,6 +27,14 @@ help: ## List the targets
 .PHONY: build
 build: ## Build the static binary bin/daybook
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.releaseVersion=$(VERSION)" -o bin/daybook ./cmd/daybook
+	@$(TRACKER_SIZE)
+
+.PHONY: tracker
+tracker: ## Minify the tracker script, which is embedded in the binary (needs Node)
+	mkdir -p bin
+	scripts/minify-tracker >bin/daybook.min.js
+	mv bin/daybook.min.js internal/tracker/daybook.min.js
+	@$(TRACKER_SIZE)
 
 .PHONY: test
 test: ## Install what the tests need, and run them all with the race detector
@@ -48,6 +58,11 @@ test-crash: ## Strike real processes many times, and count (five minutes or more
 	scripts/install-test-tools
 	CI=true DAYBOOK_CRASH_STRIKES=80 DAYBOOK_CRASH_OUTAGE=20s DAYBOOK_CRASH_RATE=2000 \
 		go test -count=1 -v -timeout 30m ./test/crash
+
+.PHONY: test-browser
+test-browser: build ## Test the tracker in pages that a real browser opens (needs Node)
+	scripts/install-browser
+	cd test/browser && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-fund --no-audit && npm test
 
 .PHONY: test-rules
 test-rules: ## Parse the alert rules and the dashboard as Prometheus does

@@ -102,7 +102,7 @@
     const look = safely(() => {
       const first = seen == null
       const url = here()
-      if (document.visibilityState != 'visible' || url == seen) return
+      if (document.prerendering || document.visibilityState != 'visible' || url == seen) return
       seen = url
       const campaign = location.search.slice(1).split('&').filter(part => /^utm_/.test(part)).join('&')
       track('page_view', first && {
@@ -129,6 +129,7 @@
     window.daybook = track
     track.site = data.site
 
+    document.addEventListener('prerenderingchange', look)
     document.addEventListener('visibilitychange', look)
     document.addEventListener('click', click, true)
     document.addEventListener('auxclick', click, true)
