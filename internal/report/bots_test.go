@@ -116,3 +116,22 @@ func TestFilteredBotsNeedAllRawEvents(t *testing.T) {
 		}
 	}
 }
+
+// Events of bots do not stand in for raw events of people that are gone.
+func TestBotsDoNotHideLostRawEvents(t *testing.T) {
+	st := newStore(t)
+	st.put(t, botsOn("a"))
+	day, err := st.Day(t.Context(), store.DayKey{Site: "a", Date: "2026-11-01"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	day.Events++
+	day.HourEvents[1]++
+	if err := st.SwapDay(t.Context(), day); err != nil {
+		t.Fatal(err)
+	}
+	w := get(t.Context(), serve(st, report.Options{}, quiet), "site_id=a&filter=path==/a")
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "only 3 of the 4 that its rollup counts") {
+		t.Errorf("with 3 of 4 events of people, and 3 of bots: %d %s", w.Code, w.Body)
+	}
+}
