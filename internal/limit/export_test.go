@@ -26,3 +26,6 @@ func (l *Redis) AskNow() {
 		l.away.Store(1)
 	}
 }
+
+// SetTimeout sets how long Redis may take. Nobody may be taking tokens.
+func (l *Redis) SetTimeout(d time.Duration) { l.timeout = d }

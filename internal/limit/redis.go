@@ -2,11 +2,9 @@ package limit
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 
 const (
 	// redisTimeout is how long Redis may take.
-	redisTimeout = 100 * time.Millisecond
+	redisTimeout = 250 * time.Millisecond
 	// awayFor is how long nobody asks a Redis that did not answer.
 	awayFor = time.Second
 )
@@ -24,10 +22,10 @@ const (
 type RedisOptions struct {
 	// Prefix begins all keys.
 	Prefix string
-	// Secret makes the names of buckets unreadable: keys are of an HMAC of the
-	// name, so that whoever sees them learns no address. All processes that
-	// share their limits have the same one.
-	Secret []byte
+	// Hide makes the name of a bucket one that tells nobody what it was, the
+	// same in all processes that share their limits, so that whoever sees the
+	// keys learns no address. While it cannot, the process counts for itself.
+	Hide func(name string) (hidden string, ok bool)
 	// Log gets a line when Redis is away, and one when it is back.
 	Log *slog.Logger
 }
@@ -42,19 +40,29 @@ type Redis struct {
 	client redis.UniversalClient
 	opts   RedisOptions
 	local  *Local
+	// timeout is how long Redis may take.
+	timeout time.Duration
 	// begun is what the times in away are since.
 	begun time.Time
 	// away is until when nobody asks Redis; 0 while it answers.
 	away atomic.Int64
+
+	mu      sync.Mutex
+	waiting []*ask // for the next pipeline; protected by mu
+	asking  bool   // whether askAll runs, in work; protected by mu
+	work    sync.WaitGroup
 }
 
 // NewRedis makes a limiter on a client, which Close closes.
 func NewRedis(client redis.UniversalClient, opts RedisOptions) *Redis {
-	return &Redis{client: client, opts: opts, local: NewLocal(), begun: time.Now()}
+	return &Redis{client: client, opts: opts, local: NewLocal(), timeout: redisTimeout, begun: time.Now()}
 }
 
-// Close closes the client.
-func (l *Redis) Close() error { return l.client.Close() }
+// Close closes the client. Nobody may be taking tokens.
+func (l *Redis) Close() error {
+	l.work.Wait()
+	return l.client.Close()
+}
 
 // takeScript takes a token of a bucket; it does what take does.
 //
@@ -87,6 +95,10 @@ func (l *Redis) Take(ctx context.Context, name string, rate Rate) (Result, error
 	if err := rate.Check(); err != nil {
 		return Result{}, err
 	}
+	hidden, ok := l.opts.Hide(name)
+	if !ok {
+		return l.local.Take(ctx, name, rate)
+	}
 	away := l.away.Load()
 	if away != 0 {
 		now := int64(time.Since(l.begun))
@@ -95,7 +107,7 @@ func (l *Redis) Take(ctx context.Context, name string, rate Rate) (Result, error
 			return l.local.Take(ctx, name, rate)
 		}
 	}
-	result, err := l.take(ctx, name, rate)
+	result, err := l.take(ctx, l.opts.Prefix+":limit:"+hidden, rate)
 	switch {
 	case err == nil:
 		if away != 0 && l.away.Swap(0) != 0 {
@@ -111,11 +123,77 @@ func (l *Redis) Take(ctx context.Context, name string, rate Rate) (Result, error
 	return l.local.Take(ctx, name, rate)
 }
 
-func (l *Redis) take(ctx context.Context, name string, rate Rate) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
+// ask is a token that somebody waits for.
+type ask struct {
+	key    string
+	rate   Rate
+	done   chan struct{} // closed when there is a result or an error
+	result Result
+	err    error
+}
+
+// take asks Redis. While one pipeline is under way, all who come gather for
+// the next one: a round trip for each would cost more than the request that it
+// is for.
+func (l *Redis) take(ctx context.Context, key string, rate Rate) (Result, error) {
+	a := &ask{key: key, rate: rate, done: make(chan struct{})}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, a)
+	if !l.asking {
+		l.asking = true
+		l.work.Go(l.askAll)
+	}
+	l.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.result, a.err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+}
+
+// askAll asks for all who wait until there is none.
+func (l *Redis) askAll() {
+	for {
+		l.mu.Lock()
+		asks := l.waiting
+		l.waiting = nil
+		l.asking = len(asks) > 0
+		l.mu.Unlock()
+		if len(asks) == 0 {
+			return
+		}
+		l.run(asks, takeScript.EvalSha)
+		for _, a := range asks {
+			close(a.done)
+		}
+	}
+}
+
+// run runs the script for each in one pipeline, in the way that eval has.
+func (l *Redis) run(asks []*ask, eval func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) {
+	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 	defer cancel()
-	interval := max(1, rate.interval().Microseconds())
-	answer, err := takeScript.Run(ctx, l.client, []string{l.key(name)}, interval, rate.Burst).Int64Slice()
+	pipe := l.client.Pipeline()
+	commands := make([]*redis.Cmd, len(asks))
+	for i, a := range asks {
+		interval := max(1, a.rate.interval().Microseconds())
+		commands[i] = eval(ctx, pipe, []string{a.key}, interval, a.rate.Burst)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	var unknown []*ask
+	for i, a := range asks {
+		if a.result, a.err = resultOf(commands[i]); redis.HasErrorPrefix(a.err, "NOSCRIPT") {
+			unknown = append(unknown, a)
+		}
+	}
+	if len(unknown) > 0 { // this Redis is new; it keeps a script that it was given
+		l.run(unknown, takeScript.Eval)
+	}
+}
+
+func resultOf(command *redis.Cmd) (Result, error) {
+	answer, err := command.Int64Slice()
 	if err != nil {
 		return Result{}, err
 	}
@@ -128,11 +206,4 @@ func (l *Redis) take(ctx context.Context, name string, rate Rate) (Result, error
 		RetryAfter: time.Duration(answer[2]) * time.Microsecond,
 		Reset:      time.Duration(answer[3]) * time.Microsecond,
 	}, nil
-}
-
-// key gives the key of a bucket.
-func (l *Redis) key(name string) string {
-	mac := hmac.New(sha256.New, l.opts.Secret)
-	mac.Write([]byte(name))
-	return l.opts.Prefix + ":limit:" + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
