@@ -135,13 +135,11 @@ type Client struct {
 	zip *gzip.Writer // of the goroutine
 
 	mu sync.Mutex
-	// queue holds the lines that are not being sent yet, in order.
-	queue      [][]byte
+	// queue holds what is not being sent yet, in order.
+	queue      []entry
 	queueBytes int
 	// heldBytes are those of queue and of the batch that is being sent.
 	heldBytes int
-	// due is when the first of the queue has waited long enough.
-	due time.Time
 	// hurry is up to which event, counted as taken, nothing waits for others,
 	// because somebody waits in Flush.
 	hurry  uint64
@@ -153,6 +151,12 @@ type Client struct {
 	// settled is closed, and another one made, when events are delivered or
 	// dropped.
 	settled chan struct{}
+}
+
+// entry is an event in the buffer.
+type entry struct {
+	line []byte    // with its end
+	due  time.Time // when it has waited for others long enough
 }
 
 // New makes a client for the server at address, such as
@@ -227,10 +231,7 @@ func (c *Client) Track(e Event) error {
 		c.stats.Overflowed++
 		return ErrFull
 	}
-	if len(c.queue) == 0 {
-		c.due = time.Now().Add(c.opts.BatchDelay)
-	}
-	c.queue = append(c.queue, line)
+	c.queue = append(c.queue, entry{line: line, due: time.Now().Add(c.opts.BatchDelay)})
 	c.queueBytes += len(line)
 	c.heldBytes += len(line)
 	c.stats.Taken++
@@ -337,24 +338,24 @@ func (c *Client) run() {
 
 // next waits until there is something to send, and takes it off the queue. It
 // gives nil when the client is closed and the queue is empty.
-func (c *Client) next() [][]byte {
+func (c *Client) next() []entry {
 	for {
 		c.mu.Lock()
-		waiting := len(c.queue) > 0
-		left := time.Until(c.due)
-		switch {
-		case waiting && (c.closed || c.full() || left <= 0 || c.hurry > c.stats.Delivered+c.stats.Dropped):
-			defer c.mu.Unlock()
-			return c.take()
-		case c.closed:
+		if len(c.queue) == 0 {
+			closed := c.closed
 			c.mu.Unlock()
-			return nil
-		}
-		c.mu.Unlock()
-		if !waiting {
+			if closed {
+				return nil
+			}
 			<-c.wake
 			continue
 		}
+		left := time.Until(c.queue[0].due)
+		if c.closed || c.full() || left <= 0 || c.hurry > c.stats.Delivered+c.stats.Dropped {
+			defer c.mu.Unlock()
+			return c.take()
+		}
+		c.mu.Unlock()
 		select {
 		case <-c.wake:
 		case <-time.After(left):
@@ -363,22 +364,20 @@ func (c *Client) next() [][]byte {
 }
 
 // take takes a batch off the queue. mu is held.
-func (c *Client) take() [][]byte {
+func (c *Client) take() []entry {
 	n, size := 0, 0
-	for n < min(len(c.queue), c.opts.BatchEvents) && (n == 0 || size+len(c.queue[n]) <= batchBytes) {
-		size += len(c.queue[n])
+	for n < min(len(c.queue), c.opts.BatchEvents) && (n == 0 || size+len(c.queue[n].line) <= batchBytes) {
+		size += len(c.queue[n].line)
 		n++
 	}
 	batch := slices.Clone(c.queue[:n])
 	c.queue = slices.Delete(c.queue, 0, n)
 	c.queueBytes -= size
-	// What is left came while there was a whole batch, and is the next one.
-	c.due = time.Now()
 	return batch
 }
 
 // settle reports what is dropped of a batch, and counts what became of it.
-func (c *Client) settle(batch [][]byte, rejected []*RejectedError, err error) {
+func (c *Client) settle(batch []entry, rejected []*RejectedError, err error) {
 	dropped := len(rejected)
 	if err != nil {
 		dropped = len(batch)
@@ -391,8 +390,8 @@ func (c *Client) settle(batch [][]byte, rejected []*RejectedError, err error) {
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, line := range batch {
-		c.heldBytes -= len(line)
+	for _, e := range batch {
+		c.heldBytes -= len(e.line)
 	}
 	c.stats.Dropped += uint64(dropped)
 	c.stats.Delivered += uint64(len(batch) - dropped)
@@ -403,13 +402,13 @@ func (c *Client) settle(batch [][]byte, rejected []*RejectedError, err error) {
 	c.settled = make(chan struct{})
 }
 
-func (c *Client) drop(lines [][]byte, reason error) {
+func (c *Client) drop(batch []entry, reason error) {
 	if c.opts.OnDrop == nil {
 		return
 	}
-	events := make([]json.RawMessage, len(lines))
-	for i, line := range lines {
-		events[i] = line[:len(line)-1] // without the end of the line
+	events := make([]json.RawMessage, len(batch))
+	for i, e := range batch {
+		events[i] = e.line[:len(e.line)-1] // without the end of the line
 	}
 	c.opts.OnDrop(Drop{Events: events, Reason: reason})
 }

@@ -169,14 +169,17 @@ func TestBatches(t *testing.T) {
 		}
 		track(t, c, 1)
 		time.Sleep(time.Second)
-		track(t, c, 24) // 3s: ten, ten and five
+		track(t, c, 24) // 3s: ten and ten
 		synctest.Wait()
 		track(t, c, 2)
-		closed(t, c) // 3s: two
-		if want := []int{9, 10, 3, 10, 10, 5, 2}; !slices.Equal(n.sizes, want) {
+		time.Sleep(2 * time.Second) // 5s: seven
+		synctest.Wait()
+		track(t, c, 2)
+		closed(t, c) // 5s: two
+		if want := []int{9, 10, 3, 10, 10, 7, 2}; !slices.Equal(n.sizes, want) {
 			t.Errorf("batches of %v, want %v", n.sizes, want)
 		}
-		for i, want := range []time.Duration{2, 2, 2, 3, 3, 3, 3} {
+		for i, want := range []time.Duration{2, 2, 2, 3, 3, 5, 5} {
 			if got := n.times[i].Sub(start); got != want*time.Second {
 				t.Errorf("batch %d was sent after %v, want %d s", i, got, want)
 			}

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -76,7 +75,7 @@ func httpClient(given *http.Client) (_ *http.Client, own bool) {
 }
 
 // deliver sends a batch until it is answered. An error drops all of it.
-func (c *Client) deliver(batch [][]byte) ([]*RejectedError, error) {
+func (c *Client) deliver(batch []entry) ([]*RejectedError, error) {
 	body, zipped := c.pack(batch)
 	began, wait := time.Now(), firstWait
 	for tries := 1; ; tries++ {
@@ -106,8 +105,10 @@ func (c *Client) deliver(batch [][]byte) ([]*RejectedError, error) {
 }
 
 // pack makes the body of a request: one event a line, compressed if that pays.
-func (c *Client) pack(batch [][]byte) (body []byte, zipped bool) {
-	body = slices.Concat(batch...)
+func (c *Client) pack(batch []entry) (body []byte, zipped bool) {
+	for _, e := range batch {
+		body = append(body, e.line...)
+	}
 	if len(body) < zipFrom {
 		return body, false
 	}
@@ -183,7 +184,7 @@ func (a *answer) rejected(events int) ([]*RejectedError, error) {
 		return nil, a.refusal()
 	}
 	var said struct {
-		Accepted *int         `json:"accepted"`
+		Accepted *int             `json:"accepted"`
 		Rejected []*RejectedError `json:"rejected"`
 	}
 	if err := json.Unmarshal(a.body, &said); err != nil || said.Accepted == nil || *said.Accepted+len(said.Rejected) != events {
