@@ -20,8 +20,8 @@ type Records interface {
 	// what it lists, not with what there is.
 	RecordsAfter(ctx context.Context, kind RecordKind, after string, limit int) ([]Record, error)
 	// SwapRecord writes a record if the stored one has the rev record.Rev (0:
-	// there is none), durably, and raises record.Rev by one; else ErrConflict.
-	// Whoever asks after that gets the new one.
+	// there is none), durably, and sets record.Rev to NextRev of it; else
+	// ErrConflict. Whoever asks after that gets the new one.
 	SwapRecord(ctx context.Context, kind RecordKind, record *Record) error
 	// DropRecord removes a record if it is there and has the rev record.Rev,
 	// else ErrConflict.
@@ -54,7 +54,8 @@ var RecordKinds = []RecordKind{SiteKind, KeyKind, SaltKind}
 // Record is one record of a kind.
 type Record struct {
 	Name string
-	// Rev counts the writes.
+	// Rev counts the writes, from where NextRev begins: equal revs of a name
+	// are the same record, also where it was dropped and made again.
 	Rev uint64
 	// Body is the record's contents, at most MaxRecordBytes.
 	Body []byte

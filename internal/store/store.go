@@ -163,9 +163,9 @@ type Days interface {
 	DropRollups(ctx context.Context, site, zone string) error
 }
 
-// NextRev gives the rev with which a rollup is written in place of one of the
-// rev given. A new one, in place of rev 0, begins at the time in milliseconds
-// since 1970: so a rollup that was removed and made again has no rev that
+// NextRev gives the rev with which a rollup or a record is written in place of
+// one of the rev given. A new one, in place of rev 0, begins at the time in
+// milliseconds since 1970: so what was removed and made again has no rev that
 // somebody may still know of the old one.
 func NextRev(rev uint64) uint64 {
 	if rev == 0 {

@@ -69,7 +69,7 @@ func (s *Store) SwapRecord(ctx context.Context, kind store.RecordKind, record *s
 		return err
 	}
 	doc := recordDoc(*record)
-	doc.Rev++
+	doc.Rev = store.NextRev(doc.Rev)
 	if doc.Body == nil {
 		doc.Body = []byte{} // binary, not null
 	}
@@ -86,7 +86,7 @@ func (s *Store) SwapRecord(ctx context.Context, kind store.RecordKind, record *s
 	if err := recordError(ctx, "write", kind, record, written, err); err != nil {
 		return err
 	}
-	record.Rev++
+	record.Rev = doc.Rev
 	return nil
 }
 

@@ -143,8 +143,10 @@ func TestStoredForm(t *testing.T) {
 	_, err = s.Expire(t.Context(), "a", "2026-11-24")
 	check(t, err)
 	check(t, s.SwapJob(t.Context(), &store.Job{ID: "7", Body: []byte("work")}))
-	for kind, body := range map[store.RecordKind]string{store.SiteKind: "settings", store.KeyKind: "key", store.SaltKind: "salt"} {
-		check(t, s.SwapRecord(t.Context(), kind, &store.Record{Name: "a", Body: []byte(body)}))
+	records := map[store.RecordKind]*store.Record{}
+	for _, kind := range store.RecordKinds {
+		records[kind] = &store.Record{Name: "a", Body: []byte(kind)}
+		check(t, s.SwapRecord(t.Context(), kind, records[kind]))
 	}
 
 	const (
@@ -156,6 +158,9 @@ func TestStoredForm(t *testing.T) {
 		zeros    = "\x00\x00\x00\x00\x00\x00\x00"
 	)
 	rev := func(d *rollup.Day) string { return string(binary.BigEndian.AppendUint64(nil, d.Rev)) }
+	record := func(kind store.RecordKind) string {
+		return string(binary.BigEndian.AppendUint64(nil, records[kind].Rev)) + string(kind)
+	}
 	encoded := func(d *rollup.Day) string {
 		b, err := d.AppendBinary(nil)
 		check(t, err)
@@ -173,9 +178,9 @@ func TestStoredForm(t *testing.T) {
 		"d1:0@000000000000005-0000000000-000002": zeros + "\x08" + "\x03bad" + "line",
 		"ka":                                     "2026-11-24",
 		"j7":                                     zeros + "\x01" + "work",
-		"sa":                                     zeros + "\x01" + "settings",
-		"aa":                                     zeros + "\x01" + "key",
-		"ta":                                     zeros + "\x01" + "salt",
+		"sa":                                     record(store.SiteKind),
+		"aa":                                     record(store.KeyKind),
+		"ta":                                     record(store.SaltKind),
 		"v":                                      zeros + "\x02",
 	}
 	check(t, s.scan(t.Context(), []byte{0}, []byte{0xff}, func(key, value []byte) error {

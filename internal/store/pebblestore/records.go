@@ -135,11 +135,12 @@ func (s *Store) SwapRecord(ctx context.Context, kind store.RecordKind, record *s
 	if err := s.checkRecordRev(ctx, kind, record); err != nil {
 		return err
 	}
-	value := binary.BigEndian.AppendUint64(nil, record.Rev+1)
+	rev := store.NextRev(record.Rev)
+	value := binary.BigEndian.AppendUint64(nil, rev)
 	if err := s.set(recordKey(kind, record.Name), append(value, record.Body...), pebble.Sync); err != nil {
 		return err
 	}
-	record.Rev++
+	record.Rev = rev
 	s.records.put(kind, *record)
 	return nil
 }

@@ -67,9 +67,9 @@ func (b Backend) testSteps(t *testing.T) {
 		commit(t, step, stream, at(9))
 		step.Discard()
 
-		wantNextRev(t, days[0], before.Rev, began)
+		wantNextRev(t, days[0].Rev, before.Rev, began)
 		for _, d := range days[1:] {
-			wantNextRev(t, d, 0, began)
+			wantNextRev(t, d.Rev, 0, began)
 		}
 		wantAll := func() {
 			t.Helper()
@@ -124,8 +124,8 @@ func (b Backend) testSteps(t *testing.T) {
 		check(t, err)
 		wantSameKeys(t, conflicts, keys[0], keys[2])
 		wantEqual(t, "revs after the conflicts", []uint64{notNew.Rev, gone.Rev}, []uint64{0, 5})
-		wantNextRev(t, good, current.Rev, began)
-		wantNextRev(t, fresh, 0, began)
+		wantNextRev(t, good.Rev, current.Rev, began)
+		wantNextRev(t, fresh.Rev, 0, began)
 
 		// The worker loads those again and folds what they do not have.
 		loaded, _, err := step.Load(t.Context(), conflicts)

@@ -270,17 +270,18 @@ func swap(t tb, s store.Store, d *rollup.Day) {
 	t.Helper()
 	rev, began := d.Rev, time.Now()
 	check(t, s.SwapDay(t.Context(), d))
-	wantNextRev(t, d, rev, began)
+	wantNextRev(t, d.Rev, rev, began)
 }
 
-// wantNextRev proves that a day was written in place of one of the rev given,
-// at a time after began: its rev is one higher, or if it is new, the time.
-func wantNextRev(t tb, d *rollup.Day, rev uint64, began time.Time) {
+// wantNextRev proves that what has the rev got was written in place of what had
+// the rev given, at a time after began: it is one higher, or if it is new, the
+// time.
+func wantNextRev(t tb, got, rev uint64, began time.Time) {
 	t.Helper()
 	if rev > 0 {
-		wantEqual(t, "rev after the write", d.Rev, rev+1)
-	} else if d.Rev < uint64(began.UnixMilli()) || d.Rev > uint64(time.Now().UnixMilli()) {
-		t.Fatalf("rev of a new rollup is %d, which is not the time", d.Rev)
+		wantEqual(t, "rev after the write", got, rev+1)
+	} else if got < uint64(began.UnixMilli()) || got > uint64(time.Now().UnixMilli()) {
+		t.Fatalf("rev of what is new is %d, which is not the time", got)
 	}
 }
 
