@@ -64,8 +64,7 @@ func (p *StatusPage) Register(rt *web.Router, guard web.Guard) {
 		}
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
 		// An error here means that the client has gone.
 		_, _ = w.Write(page)

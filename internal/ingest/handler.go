@@ -266,7 +266,6 @@ var acceptedAnswer = []byte(`{"status":"accepted"}` + "\n")
 func answerOne(w http.ResponseWriter, _ int, _ []rejection) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusAccepted)
 	// An error here means that the client has gone.
 	_, _ = w.Write(acceptedAnswer)

@@ -82,7 +82,6 @@ func (r *Report) respond(w http.ResponseWriter, req *http.Request, pass *access.
 		body, contentType = append(a.json(), '\n'), "application/json; charset=utf-8"
 	}
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// An error here means that the client has gone.
 	_, _ = w.Write(body)
 	return nil

@@ -52,7 +52,6 @@ var openAPI = sync.OnceValue(func() []byte {
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	// An error here means that the client has gone.
 	_, _ = w.Write(openAPI())
 	return nil
