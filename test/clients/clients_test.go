@@ -62,7 +62,7 @@ func code(t *testing.T, heading string) string {
 }
 
 // run runs an example and gives what it printed.
-func (e *example) run(t *testing.T, address string) (string, error) {
+func (e *example) run(t *testing.T, address, key string) (string, error) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), e.file)
 	if err := os.WriteFile(file, []byte(code(t, e.heading)), 0o600); err != nil {
@@ -94,13 +94,12 @@ func (e *example) need(t *testing.T) {
 	}
 }
 
-const key = "db_ingest_example_example"
-
 // network is what lies between an example and the server. Of the requests to
 // each path the first gets through and its answer is lost, the second is
 // refused for a second, and the third gets through.
 type network struct {
 	t    *testing.T
+	key  string // that must come with each
 	next http.Handler
 
 	mu       sync.Mutex
@@ -108,7 +107,7 @@ type network struct {
 }
 
 func (n *network) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if got := r.Header.Get("Authorization"); got != "Bearer "+key {
+	if got := r.Header.Get("Authorization"); got != "Bearer "+n.key {
 		n.t.Errorf("%s came with the key %q", r.URL, got)
 	}
 	body, err := io.ReadAll(r.Body)
@@ -139,11 +138,14 @@ func TestExamples(t *testing.T) {
 		t.Run(e.heading, func(t *testing.T) {
 			e.need(t)
 			t.Parallel()
-			ingest, report := serve(t)
-			n := &network{t: t, next: httputil.NewSingleHostReverseProxy(ingest), requests: map[string][]string{}}
+			data := t.TempDir()
+			key := prepare(t, data)
+			ingest, report := serve(t, data)
+			proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(ingest) }}
+			n := &network{t: t, key: key, next: proxy, requests: map[string][]string{}}
 			server := httptest.NewServer(n)
 			t.Cleanup(server.Close)
-			if out, err := e.run(t, server.URL); err != nil {
+			if out, err := e.run(t, server.URL, key); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			for _, path := range e.paths {
@@ -176,7 +178,7 @@ func TestExamplesWithoutPermission(t *testing.T) {
 				http.Error(w, `{"error":"this key is revoked"}`, http.StatusUnauthorized)
 			}))
 			t.Cleanup(server.Close)
-			out, err := e.run(t, server.URL)
+			out, err := e.run(t, server.URL, "db_ingest_revoked")
 			if !strings.Contains(out, "this key is revoked") {
 				t.Errorf("it does not tell: %v, %s", err, out)
 			}
@@ -267,10 +269,37 @@ func checkCounted(t *testing.T, report *url.URL) {
 	}
 }
 
-// serve runs `daybook serve` until the test ends.
-func serve(t *testing.T) (ingest, report *url.URL) {
+// prepare makes an installation, does what the page says to do first, and
+// gives the key.
+func prepare(t *testing.T, data string) (key string) {
 	t.Helper()
-	cmd := exec.Command(binary(t), "serve", "--data", t.TempDir(), "--log-format=json",
+	page, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := []string{"migrate up"}
+	for line := range strings.Lines(string(page)) {
+		if command, ok := strings.CutPrefix(line, "    daybook "); ok {
+			commands = append(commands, command)
+		}
+	}
+	for _, command := range commands {
+		cmd := exec.Command(binary(t), append(strings.Fields(command), "--data", data)...)
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("daybook %s: %v: %s", command, err, &stderr)
+		}
+		key = strings.TrimSpace(string(out)) // of the last
+	}
+	return key
+}
+
+// serve runs `daybook serve` until the test ends.
+func serve(t *testing.T, data string) (ingest, report *url.URL) {
+	t.Helper()
+	cmd := exec.Command(binary(t), "serve", "--data", data, "--log-format=json",
 		"--ingest-addr=127.0.0.1:0", "--report-addr=127.0.0.1:0")
 	stderr, err := cmd.StderrPipe()
 	if err == nil {
