@@ -85,21 +85,21 @@ export class Daybook {
     return stdout.trim()
   }
 
-  async #get(question, parameters, key) {
+  async #get(question, parameters) {
     const url = new URL(question, `http://127.0.0.1:${this.#ports.report}`)
     url.search = new URLSearchParams(parameters)
-    const answer = await fetch(url, {headers: key ? {Authorization: `Bearer ${key}`} : {}})
+    const answer = await fetch(url)
     assert.equal(answer.status, 200, url.href)
     return answer.json()
   }
 
   // counted gives all that the rollups have of a site: its events, views and
   // users, and of each dimension that has any the values with their counts.
-  async counted(site, key) {
-    const stats = await this.#get('/stats', {site_id: site}, key)
+  async counted(site) {
+    const stats = await this.#get('/stats', {site_id: site})
     const counted = {events: stats.total_events, views: stats.total_views, users: stats.unique_users}
     for (const dimension of ['event_type', 'path', 'referrer', 'browser', 'os', 'device', 'utm_source', 'bot']) {
-      const {rows} = await this.#get('/stats/breakdown', {site_id: site, dimension, limit: 1000}, key)
+      const {rows} = await this.#get('/stats/breakdown', {site_id: site, dimension, limit: 1000})
       if (rows.length > 0) {
         counted[dimension] = Object.fromEntries(rows.map(row => [row.value, row.events ?? row.views]))
       }
@@ -110,13 +110,14 @@ export class Daybook {
   // expect waits until so many events of a site are counted or filtered as
   // there should be, and then holds that they are what they should be and that
   // there are no more. Whatever was accepted before is counted by then: it is
-  // in one stream with the events of a site that is its last.
+  // in one stream with an event that comes last, for which a server that is
+  // closed needs a key.
   async expect(site, expected, key) {
     const total = counted => counted.events + Object.values(counted.bot ?? {}).reduce((a, b) => a + b, 0)
     let counted
     try {
       await eventually(`the events of ${site}`, async () => {
-        counted = await this.counted(site, key)
+        counted = await this.counted(site)
         return total(counted) - (this.#ends.get(site) ?? 0) >= total(expected)
       })
     } catch (e) {
@@ -126,8 +127,8 @@ export class Daybook {
     const ends = (this.#ends.get(site) ?? 0) + 1
     this.#ends.set(site, ends)
     await this.#send({site_id: site, event_type: 'end_of_test'}, key)
-    await eventually(`the last event of ${site}`, async () => (await this.counted(site, key)).event_type?.end_of_test === ends)
-    counted = await this.counted(site, key)
+    await eventually(`the last event of ${site}`, async () => (await this.counted(site)).event_type?.end_of_test === ends)
+    counted = await this.counted(site)
     counted.events -= ends
     delete counted.event_type.end_of_test
     if (Object.keys(counted.event_type).length === 0) delete counted.event_type
@@ -135,11 +136,14 @@ export class Daybook {
   }
 
   async #send(event, key) {
-    const answer = await fetch(`http://127.0.0.1:${this.#ports.ingest}/event`, {
-      method: 'POST',
-      headers: {'Content-Type': 'application/json', ...key && {Authorization: `Bearer ${key}`}},
-      body: JSON.stringify(event)
-    })
+    const answer = await this.post(event, key ? {Authorization: `Bearer ${key}`} : {})
     assert.equal(answer.status, 202, await answer.text())
+  }
+
+  // post sends an event as a program does.
+  post(event, headers = {}) {
+    return fetch(this.ingest.replace('stats.test', '127.0.0.1') + '/event', {
+      method: 'POST', headers: {'Content-Type': 'text/plain', ...headers}, body: JSON.stringify(event)
+    })
   }
 }
