@@ -1,7 +1,6 @@
 package access
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -40,17 +39,16 @@ type Book struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	begun  atomic.Bool
+	wake   chan struct{}
 
 	// Of whoever reads: Start, and then its goroutine.
 	known   map[recordName]read
 	failing bool
 }
 
-// read is a record as it was read last, and what it was parsed to. Its rev does
-// not tell whether it has changed: it begins anew when a record was dropped and
-// is written again.
+// read is a record as it was read last.
 type read struct {
-	body  []byte
+	rev   uint64
 	value any
 }
 
@@ -64,7 +62,7 @@ type recordName struct {
 // or Start. Without records, where they are nil, nobody has made keys or set
 // anything of sites.
 func NewBook(records store.Records, log *slog.Logger) *Book {
-	b := &Book{records: records, log: log, known: map[recordName]read{}}
+	b := &Book{records: records, log: log, known: map[recordName]read{}, wake: make(chan struct{}, 1)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	return b
 }
@@ -161,13 +159,22 @@ func (b *Book) Stop(context.Context) error {
 	return nil
 }
 
+// Wake makes the Book read at once, since something was changed in this process.
+func (b *Book) Wake() {
+	select {
+	case b.wake <- struct{}{}:
+	default: // it is about to
+	}
+}
+
 // follow reads until Stop.
 func (b *Book) follow() {
-	rest := time.Duration(bookInterval)
+	rest := bookInterval
 	for {
 		select {
 		case <-b.ctx.Done():
 			return
+		case <-b.wake:
 		case <-time.After(rest):
 		}
 		begun := time.Now()
@@ -217,11 +224,11 @@ func (b *Book) read(ctx context.Context) (damaged, err error) {
 		return eachRecord(ctx, b.records, kind, func(record store.Record) error {
 			name := recordName{kind, record.Name}
 			old, ok := b.known[name]
-			if !ok || !bytes.Equal(old.body, record.Body) {
+			if !ok || old.rev != record.Rev {
 				value, err := parse(record)
 				switch {
 				case err == nil:
-					old = read{record.Body, value}
+					old = read{record.Rev, value}
 				case ok:
 					damaged = err
 				default:

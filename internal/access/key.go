@@ -29,7 +29,7 @@ const (
 // Scopes lists all of them.
 func Scopes() []Scope { return []Scope{Ingest, Read, Admin} }
 
-// EverySite, as the site of a key, is all sites. No site has this name.
+// EverySite is all sites, as the site of a key. No site has this name.
 const EverySite = "*"
 
 // Key is what is kept of a key. Its token, which its holder has, is not.

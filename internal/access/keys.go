@@ -48,7 +48,7 @@ func (k *Keys) Each(ctx context.Context, fn func(*Key) error) error {
 		key, err := parseKey(record)
 		if err != nil {
 			damaged = err
-			return nil
+			return nil //nolint:nilerr // it is told at the end
 		}
 		return fn(key)
 	})

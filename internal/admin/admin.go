@@ -127,6 +127,8 @@ type Options struct {
 	Alone bool
 	// Retention says for how long raw events are kept; zero is for ever.
 	Retention retention.Policy
+	// Changed, if set, is called after keys or settings of sites were changed.
+	Changed func()
 }
 
 // Admin is Actions on a queue and a store. Jobs that it starts run in it until
@@ -135,6 +137,8 @@ type Admin struct {
 	queue queue.Queue
 	store store.Store
 	alone bool
+	// changed is called after keys or settings of sites were changed.
+	changed func()
 
 	runner *reconcile.Runner
 	keeper *retention.Keeper
@@ -161,7 +165,10 @@ func New(q queue.Queue, st store.Store, opts Options, log *slog.Logger) *Admin {
 	if opts.Limits == (rollup.Limits{}) {
 		opts.Limits = rollup.DefaultLimits
 	}
-	a := &Admin{queue: q, store: st, alone: opts.Alone, policy: opts.Retention, log: log, running: make(map[string]context.CancelFunc)}
+	if opts.Changed == nil {
+		opts.Changed = func() {}
+	}
+	a := &Admin{queue: q, store: st, alone: opts.Alone, policy: opts.Retention, changed: opts.Changed, log: log, running: make(map[string]context.CancelFunc)}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	if st != nil {
 		a.sites = site.NewDirectory(st, 0)

@@ -79,6 +79,7 @@ func (a *Admin) CreateKey(ctx context.Context, n NewKey) (*CreatedKey, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.changed()
 	a.log.Info("key created", "key", made.ID, "site", made.Site, "scope", made.Scope, "public", made.Public, "by", signed(ctx, ""))
 	return &CreatedKey{newKey(made), token}, nil
 }
@@ -105,6 +106,7 @@ func (a *Admin) RevokeKey(ctx context.Context, id string) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
+	a.changed()
 	a.log.Info("key revoked", "key", id, "by", signed(ctx, ""))
 	key := newKey(revoked)
 	return &key, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/web"
 )
 
-// DefaultDays, as the days of a SiteChange, is as long as the worker's own
+// DefaultDays is, as the days of a SiteChange, as long as the worker's own
 // settings say.
 const DefaultDays = -1
 
@@ -107,6 +107,7 @@ func (a *Admin) AddSite(ctx context.Context, name string, change SiteChange) (*S
 	if err != nil {
 		return nil, err
 	}
+	a.changed()
 	a.log.Info("site added", "site", name, "by", signed(ctx, ""))
 	s := newSite(name, settings)
 	return &s, nil
@@ -126,6 +127,7 @@ func (a *Admin) ChangeSite(ctx context.Context, name string, change SiteChange) 
 	if err != nil {
 		return nil, err
 	}
+	a.changed()
 	a.log.Info("site changed", "site", name, "by", signed(ctx, ""))
 	s := newSite(name, settings)
 	return &s, nil
@@ -166,6 +168,7 @@ func (a *Admin) RemoveSite(ctx context.Context, name string) (*RemovedSite, erro
 	if err != nil {
 		return nil, err
 	}
+	a.changed()
 	a.log.Info("site removed", "site", name, "keys", removed.RevokedKeys, "by", signed(ctx, ""))
 	switch err := a.checkSite(ctx, name); {
 	case err == nil:

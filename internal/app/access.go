@@ -3,10 +3,13 @@ package app
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/ingest"
 	"github.com/daybook-analytics/daybook/internal/limit"
+	"github.com/daybook-analytics/daybook/internal/queue/redisq"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/visitor"
 	"github.com/daybook-analytics/daybook/internal/web"
@@ -22,8 +25,35 @@ func (a *App) openAccess(ctx context.Context) error {
 	if err := a.book.Read(ctx); err != nil {
 		return err
 	}
-	a.limiter = limit.NewLocal()
 	a.parts = append(a.parts, a.book)
+	if a.store != nil {
+		a.salts = visitor.NewSalts(a.store, a.log)
+		a.parts = append(a.parts, a.salts)
+	}
+	return a.openLimits()
+}
+
+// openLimits makes limits of this process, or of all processes on one Redis.
+func (a *App) openLimits() error {
+	if a.cfg.Queue.Redis == "" || a.salts == nil {
+		a.limiter = limit.NewLocal()
+		return nil
+	}
+	client, err := redisq.Connect(a.cfg.Queue.Redis)
+	if err != nil {
+		return err
+	}
+	shared := limit.NewRedis(client, limit.RedisOptions{
+		Prefix: a.cfg.Queue.RedisPrefix,
+		// Names are hidden as visitors are; no site has an empty name.
+		Hide: func(name string) (string, bool) {
+			return a.salts.ID(time.Now(), time.UTC, "", netip.IPv6Unspecified(), name)
+		},
+		Log: a.log,
+	})
+	a.limiter = shared
+	// Nothing is kept back in it that could be lost.
+	a.parts = append(a.parts, opened(func() { _ = shared.Close() }))
 	return nil
 }
 
@@ -50,18 +80,14 @@ func (a *App) listen(role, addr string, rt *web.Router, ready func(context.Conte
 // openVisitors opens what ingest knows visitors by.
 func (a *App) openVisitors(opts *ingest.Options) error {
 	cfg := a.cfg.Ingest
-	opts.CountryHeader = cfg.CountryHeader
-	if a.store != nil {
-		opts.Salts = visitor.NewSalts(a.store, a.log)
-		a.parts = append(a.parts, opts.Salts)
-	}
+	opts.Salts, opts.CountryHeader = a.salts, cfg.CountryHeader
 	if cfg.GeoIP != "" {
 		countries, err := visitor.OpenCountries(cfg.GeoIP, a.log)
 		if err != nil {
 			return fmt.Errorf("--geoip: %w", err)
 		}
 		opts.Countries = countries
-		a.parts = append(a.parts, file{countries.Close})
+		a.parts = append(a.parts, opened(countries.Close))
 	}
 	if cfg.DataCenters != "" {
 		dataCenters, err := visitor.OpenDataCenters(cfg.DataCenters, a.log)
@@ -69,17 +95,17 @@ func (a *App) openVisitors(opts *ingest.Options) error {
 			return fmt.Errorf("--datacenters: %w", err)
 		}
 		opts.DataCenters = dataCenters
-		a.parts = append(a.parts, file{dataCenters.Close})
+		a.parts = append(a.parts, opened(dataCenters.Close))
 	}
 	return nil
 }
 
-// file is a part that is open already.
-type file struct{ close func() }
+// opened is a part that is open from the beginning, and only has to be closed.
+type opened func()
 
-func (f file) Start() error { return nil }
+func (end opened) Start() error { return nil }
 
-func (f file) Stop(context.Context) error {
-	f.close()
+func (end opened) Stop(context.Context) error {
+	end()
 	return nil
 }

@@ -25,6 +25,9 @@ func (a *App) operators(limits rollup.Limits) *admin.Admin {
 	if a.cfg.Worker != nil {
 		opts.Retention = a.cfg.Worker.Retention()
 	}
+	if a.book != nil {
+		opts.Changed = a.book.Wake
+	}
 	return admin.New(a.queue, a.store, opts, a.log)
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/admin"
 	"github.com/daybook-analytics/daybook/internal/app"
 	"github.com/daybook-analytics/daybook/internal/event"
@@ -346,21 +347,57 @@ func TestAdminSocket(t *testing.T) {
 	}
 }
 
-// TestAdminIsNotOnTCP keeps the actions off the ports that others reach.
-func TestAdminIsNotOnTCP(t *testing.T) {
+// TestAdminFromAfar has what operators do on no port without an admin key, and
+// what has no path below /admin on none at all.
+func TestAdminFromAfar(t *testing.T) {
 	i := installations["embedded"](t)
 	cfg := i.config()
 	cfg.Ingest, cfg.Worker, cfg.Report = i.ingest(), i.worker(), i.report()
+	cfg.Access.Auth = access.None
 	a, _ := run(t, cfg)
-	for _, addr := range []string{a.IngestAddr(), a.ReportAddr()} {
-		for _, path := range []string{"/deadletters/list", "/deadletters/purge", "/streams/list", "/streams/raise", "/admin/rebuilds", "/admin/reconciliations", "/admin/verify", "/admin/status"} {
-			resp, err := http.Post("http://"+addr+path, "application/json", strings.NewReader("{}"))
-			if err != nil {
-				t.Fatal(err)
+	ask := func(method, addr, path, key string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+addr+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	paths := []string{"/admin/rebuilds", "/admin/reconciliations", "/admin/verify?all=true", "/admin/status", "/admin/sites", "/admin/sites/shop", "/admin/keys"}
+	for _, path := range paths {
+		if status := ask(http.MethodGet, a.IngestAddr(), path, ""); status != http.StatusNotFound {
+			t.Errorf("GET %s on the port of ingest: %d", path, status)
+		}
+		if status := ask(http.MethodGet, a.ReportAddr(), path, ""); status != http.StatusUnauthorized {
+			t.Errorf("GET %s without a key: %d", path, status)
+		}
+	}
+	for _, path := range []string{"/deadletters/list", "/deadletters/purge", "/streams/list", "/streams/raise"} {
+		for _, addr := range []string{a.IngestAddr(), a.ReportAddr()} {
+			if status := ask(http.MethodPost, addr, path, ""); status != http.StatusNotFound {
+				t.Errorf("POST %s%s: %d", addr, path, status)
 			}
-			resp.Body.Close()
-			if resp.StatusCode != http.StatusNotFound {
-				t.Errorf("POST %s%s: %s", addr, path, resp.Status)
+		}
+	}
+	actions, _ := openAdmin(t, i)
+	if _, err := actions.AddSite(t.Context(), "shop", admin.SiteChange{}); err != nil {
+		t.Fatal(err)
+	}
+	for scope, want := range map[access.Scope]int{access.Read: http.StatusForbidden, access.Ingest: http.StatusForbidden, access.Admin: http.StatusOK} {
+		key, err := actions.CreateKey(t.Context(), admin.NewKey{Site: access.EverySite, Scope: scope})
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the key is known", func() bool { return ask(http.MethodGet, a.ReportAddr(), paths[0], key.Token) != http.StatusUnauthorized })
+		for _, path := range paths {
+			if status := ask(http.MethodGet, a.ReportAddr(), path, key.Token); status != want {
+				t.Errorf("GET %s with a key of scope %s: %d", path, scope, status)
 			}
 		}
 	}

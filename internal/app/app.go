@@ -17,6 +17,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/internal/telemetry"
+	"github.com/daybook-analytics/daybook/internal/visitor"
 	"github.com/daybook-analytics/daybook/internal/web"
 )
 
@@ -56,6 +57,7 @@ type App struct {
 
 	metrics  *telemetry.Metrics
 	book     *access.Book
+	salts    *visitor.Salts // nil where there is no store
 	limiter  limit.Limiter
 	rebuilds []func() reconcile.Stats
 
@@ -82,7 +84,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*App, error) {
 	}
 	a.metrics.Backlog(a.queue, a.store)
 	if err := a.add(ctx); err != nil {
-		return nil, errors.Join(err, a.close())
+		return nil, errors.Join(err, a.end(ctx))
 	}
 	return a, nil
 }
@@ -105,14 +107,21 @@ func (a *App) Run(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(context.Background(), a.cfg.Process.Grace)
 	defer cancel()
 	begun := time.Now()
-	for i := len(a.parts) - 1; i >= 0; i-- {
-		err = errors.Join(err, a.parts[i].Stop(grace))
-	}
-	err = errors.Join(err, a.close())
+	err = errors.Join(err, a.end(grace))
 	if err == nil {
 		a.log.Info("stopped", "after", time.Since(begun).Round(time.Millisecond))
 	}
 	return err
+}
+
+// end stops all parts, whether they were started or not, and closes the
+// backends.
+func (a *App) end(ctx context.Context) error {
+	var err error
+	for i := len(a.parts) - 1; i >= 0; i-- {
+		err = errors.Join(err, a.parts[i].Stop(ctx))
+	}
+	return errors.Join(err, a.close())
 }
 
 // IngestAddr is the address on which events are taken; empty if they are not.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"runtime"
 
 	"github.com/daybook-analytics/daybook/internal/access"
@@ -18,18 +19,19 @@ import (
 
 // add adds the parts of all roles that run.
 func (a *App) add(ctx context.Context) error {
-	operators := a.operators(a.limits())
-	a.rebuilds = append(a.rebuilds, operators.RebuildStats)
-	if a.queue != nil && a.store != nil && (a.cfg.Queue.Redis == "" || a.cfg.Store.MongoDB == "") {
-		// Operators' jobs end before the server stops, because what is asked
-		// of it may take as long as they do.
-		a.parts = append(a.parts, a.adminServer(operators), operators)
-	}
 	if a.cfg.Ingest != nil || a.cfg.Report != nil {
 		if err := a.openAccess(ctx); err != nil {
 			return err
 		}
 	}
+	operators := a.operators(a.limits())
+	a.rebuilds = append(a.rebuilds, operators.RebuildStats)
+	if a.queue != nil && a.store != nil && (a.cfg.Queue.Redis == "" || a.cfg.Store.MongoDB == "") {
+		// Operators' jobs end before the server stops, because what is asked
+		// of it may take as long as they do.
+		a.parts = append(a.parts, a.adminServer(operators))
+	}
+	a.parts = append(a.parts, operators)
 	if a.cfg.Worker != nil {
 		if err := a.addWorker(); err != nil {
 			return err
@@ -68,12 +70,12 @@ func (a *App) addWorker() error {
 	if err != nil {
 		return err
 	}
-	if policy := cfg.Retention(); policy.Expires() {
-		keeper := retention.New(a.queue, a.store, runner, cfg.Limits(), a.log)
-		err := reconciler.Also(reconcile.KindRetention, cfg.Schedule().Retention, keeper.Nightly(policy))
-		if err != nil {
-			return err
-		}
+	// Also without a policy, since sites may say themselves for how long their
+	// raw events are kept.
+	keeper := retention.New(a.queue, a.store, runner, cfg.Limits(), a.log)
+	err = reconciler.Also(reconcile.KindRetention, cfg.Schedule().Retention, keeper.Nightly(cfg.Retention()))
+	if err != nil {
+		return err
 	}
 	a.parts = append(a.parts, w, reconciler)
 	if a.cfg.WorkerHealth != nil {
@@ -111,6 +113,13 @@ func (a *App) addReport(operators *admin.Admin) error {
 	rt := a.router("report", gate.AdmitOverview)
 	r.Register(rt)
 	admin.NewStatusPage(operators.Status).Register(rt, gate.AdmitOverview)
+	operators.RegisterGuarded(rt, func(w http.ResponseWriter, r *http.Request) (string, error) {
+		pass, err := gate.AdmitAdmin(w, r)
+		if err != nil {
+			return "", err
+		}
+		return "key " + pass.Key.ID, nil
+	})
 	server, err := a.listen("report", cfg.ReportAddr, rt, a.storeReady)
 	if err != nil {
 		return err
