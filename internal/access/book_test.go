@@ -75,8 +75,8 @@ func words(scopes []Scope) (words []string) {
 	return words
 }
 
-// TestChangesAreKnown: whatever changes is known after the next Read, also a
-// record that was dropped and made anew with the same rev.
+// TestChangesAreKnown: whatever changes is known after the next Read, also
+// where a record was dropped and made anew.
 func TestChangesAreKnown(t *testing.T) {
 	r := newRecords()
 	b := NewBook(r, new(log).logger())

@@ -31,6 +31,17 @@ type records struct {
 	of     map[store.RecordKind]map[string]store.Record
 	away   error
 	before func()
+	made   uint64 // how many records were made
+}
+
+// nextRev is the rev after one; as in any store, no record that is made has one
+// that was used before.
+func (r *records) nextRev(rev uint64) uint64 {
+	if rev == 0 {
+		r.made++
+		return r.made << 32
+	}
+	return rev + 1
 }
 
 func newRecords() *records {
@@ -47,7 +58,7 @@ func (r *records) setAway(err error) {
 func (r *records) put(kind store.RecordKind, name, body string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.of[kind][name] = store.Record{Name: name, Rev: r.of[kind][name].Rev + 1, Body: []byte(body)}
+	r.of[kind][name] = store.Record{Name: name, Rev: r.nextRev(r.of[kind][name].Rev), Body: []byte(body)}
 }
 
 func (r *records) Records(_ context.Context, kind store.RecordKind, names []string) (map[string]store.Record, error) {
@@ -87,7 +98,7 @@ func (r *records) SwapRecord(_ context.Context, kind store.RecordKind, record *s
 	if r.of[kind][record.Name].Rev != record.Rev {
 		return store.ErrConflict
 	}
-	record.Rev++
+	record.Rev = r.nextRev(record.Rev)
 	r.of[kind][record.Name] = *record
 	return nil
 }
