@@ -24,7 +24,7 @@ type entrance struct {
 
 // errNoQueue answers what has to know what is in the queue, in a process that
 // does not.
-var errNoQueue = &web.Error{Status: http.StatusServiceUnavailable,
+var errNoQueue = &web.Error{Status: http.StatusUnprocessableEntity,
 	Message: "this daybook knows nothing of the queue, which this needs: give it --redis, or use the command"}
 
 // byKey is the key of who a request is from, in its context.

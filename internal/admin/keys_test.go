@@ -306,7 +306,7 @@ func TestWithoutAQueue(t *testing.T) {
 		answer, err := io.ReadAll(resp.Body)
 		check(t, errors.Join(err, resp.Body.Close()))
 		server.Close()
-		if resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(answer), "--redis") {
+		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(answer), "--redis") {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, answer)
 		}
 	}
