@@ -240,3 +240,34 @@ func TestCountedOnce(t *testing.T) {
 		}
 	}
 }
+
+// A server sends for its visitors: people are told apart by address and user
+// agent, and bots are not counted.
+func TestVisitors(t *testing.T) {
+	s := startServer(t)
+	transport := s.transport()
+	defer transport.CloseIdleConnections()
+	c, err := New("http://daybook.example", Options{Site: "shop", HTTP: &http.Client{Transport: transport}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+	at := time.Now().UTC()
+	for _, e := range []Event{
+		{UserAgent: firefox, ClientIP: "192.0.2.1"},
+		{UserAgent: firefox, ClientIP: "192.0.2.1"},
+		{UserAgent: firefox, ClientIP: "2001:db8::1"},
+		{UserAgent: "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", ClientIP: "192.0.2.2"},
+	} {
+		e.Type, e.Time = PageView, at
+		if err := c.Track(e); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := s.counted("shop", at.Format(time.DateOnly), 3); got.Events != 3 || got.Users != 2 {
+		t.Errorf("counted are %d events and %d users, want 3 and 2", got.Events, got.Users)
+	}
+}
