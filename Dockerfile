@@ -15,7 +15,8 @@ COPY --from=build /src/bin/daybook /usr/local/bin/daybook
 COPY --from=build --chown=65532:65532 /data /data
 USER 65532:65532
 
-# Inside a container 127.0.0.1 reaches nobody.
+# Inside a container 127.0.0.1 reaches nobody. On these addresses the roles want
+# keys, or DAYBOOK_AUTH=none.
 ENV DAYBOOK_DATA=/data \
     DAYBOOK_INGEST_ADDR=:3000 \
     DAYBOOK_REPORT_ADDR=:3001 \

@@ -85,7 +85,12 @@ func mongodb(t *testing.T) config.Store {
 // ends it. It must end without an error.
 func run(t *testing.T, cfg app.Config) (*app.App, func()) {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return runWith(t, cfg, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+}
+
+// runWith is run with a log.
+func runWith(t *testing.T, cfg app.Config, log *slog.Logger) (*app.App, func()) {
+	t.Helper()
 	a, err := app.New(t.Context(), cfg, log)
 	if err != nil {
 		t.Fatal(err)

@@ -106,7 +106,7 @@ func rowEventRedis(ctx context.Context, b *bench) (results []result, err error) 
 	if err != nil {
 		return nil, err
 	}
-	ingest, err := b.start(ctx, b.daybook, "ingest", "--redis", redisURL, "--ingest-addr", addr)
+	ingest, err := b.start(ctx, b.daybook, "ingest", "--auth", "none", "--redis", redisURL, "--ingest-addr", addr)
 	if err != nil {
 		return nil, err
 	}

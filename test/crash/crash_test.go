@@ -131,7 +131,7 @@ func installMongoDB(t *testing.T) *installation {
 	if out, err := exec.Command(binary(t), "migrate", "up", onMongoDB).CombinedOutput(); err != nil {
 		t.Fatalf("migrate up: %v\n%s", err, out)
 	}
-	ingest := newProcess(t, true, "ingest", onRedis, "--ingest-addr=127.0.0.1:0")
+	ingest := newProcess(t, true, "ingest", onRedis, onMongoDB, "--ingest-addr=127.0.0.1:0")
 	worker := newProcess(t, true, "worker", onRedis, onMongoDB, "--worker-addr=127.0.0.1:0", "--lease-time="+leaseTime.String())
 	report := newProcess(t, false, "report", onMongoDB, "--report-addr=127.0.0.1:0")
 	return &installation{

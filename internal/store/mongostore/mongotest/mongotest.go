@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
@@ -52,6 +53,36 @@ func Start(t testing.TB) (uri string) {
 		t.Fatal(err)
 	}
 	return uri
+}
+
+// Dump gives all documents of the database of a URI, as BSON, one behind the
+// other.
+func Dump(t testing.TB, uri string) (documents []byte) {
+	t.Helper()
+	database, err := connstring.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := connect(t, uri)
+	defer client.Disconnect(t.Context())
+	db := client.Database(database.Database)
+	names, err := db.ListCollectionNames(t.Context(), bson.D{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		cursor, err := db.Collection(name).Find(t.Context(), bson.D{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cursor.Next(t.Context()) {
+			documents = append(documents, cursor.Current...)
+		}
+		if err := cursor.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return documents
 }
 
 func connect(t testing.TB, uri string) *mongo.Client {
