@@ -26,6 +26,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -176,8 +177,8 @@ func New(address string, o Options) (*Client, error) {
 		otherwise int
 		most      int
 	}{
-		{"BufferEvents", &o.BufferEvents, DefaultBufferEvents, 1 << 30},
-		{"BufferBytes", &o.BufferBytes, DefaultBufferBytes, 1 << 40},
+		{"BufferEvents", &o.BufferEvents, DefaultBufferEvents, math.MaxInt},
+		{"BufferBytes", &o.BufferBytes, DefaultBufferBytes, math.MaxInt},
 		{"BatchEvents", &o.BatchEvents, DefaultBatchEvents, maxBatchEvents},
 	} {
 		if *n.value == 0 {
