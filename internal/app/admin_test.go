@@ -394,7 +394,9 @@ func TestAdminFromAfar(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the key is known", func() bool { return ask(http.MethodGet, a.ReportAddr(), paths[0], key.Token) != http.StatusUnauthorized })
+		eventually(t, "the key is known", func() bool {
+			return ask(http.MethodGet, a.ReportAddr(), paths[0], key.Token) != http.StatusUnauthorized
+		})
 		for _, path := range paths {
 			if status := ask(http.MethodGet, a.ReportAddr(), path, key.Token); status != want {
 				t.Errorf("GET %s with a key of scope %s: %d", path, scope, status)
