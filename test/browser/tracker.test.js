@@ -330,6 +330,24 @@ test('an event is sent from a page that is closed at once', async () => {
   })
 })
 
+test('an event goes on when its page is gone', async () => {
+  // It is sent on to Daybook only then, which a browser does not do for the
+  // usual requests of a page.
+  let goOn
+  pages.handle('/slow/event', (request, answer) => {
+    goOn = () => answer.writeHead(307, {Location: daybook.ingest + '/event', 'Access-Control-Allow-Origin': '*'}).end()
+  })
+  const url = pages.add('/left', tracker('left', `data-api="${pages.origin('proxy.test')}/slow/event"`))
+  await visit(browser, async page => {
+    await page.goto(url)
+    await eventually('the event', () => goOn)
+    await page.close({runBeforeUnload: true})
+    await eventually('the page to be gone', () => page.isClosed())
+    goOn()
+    await daybook.expect('left', one({events: 1, views: 1, event_type: {page_view: 1}, path: {'/left': 1}}))
+  })
+})
+
 test('a browser without keepalive sends beacons', async () => {
   const url = pages.add('/beacon', tracker('beacon'))
   await visit(browser, async page => {
