@@ -178,8 +178,10 @@ func (b *Book) follow() {
 		case <-time.After(rest):
 		}
 		begun := time.Now()
-		_ = b.Read(b.ctx) // it is told
-		rest = max(bookInterval, bookShare*time.Since(begun))
+		rest = bookInterval
+		if b.Read(b.ctx) == nil { // an error is told
+			rest = max(rest, bookShare*time.Since(begun))
+		}
 	}
 }
 

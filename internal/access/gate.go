@@ -38,8 +38,8 @@ type Options struct {
 	// its own.
 	Limits limit.Limiter
 	// PerKey bounds the requests of each key, PerAddress those of each address
-	// that come without a key or with a public one, unless it is an address of
-	// this machine itself; zero is no bound.
+	// that come without a key or with a public one, unless this machine itself
+	// sends them; zero is no bound.
 	PerKey, PerAddress limit.Rate
 }
 
@@ -50,7 +50,6 @@ type Gate struct {
 	opts  Options
 	log   *slog.Logger
 
-	guessers guessers
 	// warned tells that it was said that a proxy is not trusted.
 	warned atomic.Bool
 }
@@ -185,19 +184,9 @@ func (g *Gate) identify(w http.ResponseWriter, r *http.Request, pass *Pass, scop
 		return nil
 	}
 	key := pass.Page.Key(token)
-	// A public key is no secret that could be guessed: the visitors of a site
-	// are let in whoever else is at their address.
-	if key == nil || !key.Public {
-		if wait := g.guessers.wait(pass.Client); wait > 0 {
-			return tooManyGuesses(wait)
-		}
-	}
 	switch {
 	case key == nil:
-		if wait := g.guessers.note(pass.Client); wait > 0 {
-			return tooManyGuesses(wait)
-		}
-		return unauthorized(w, "this key is not known here")
+		return g.guessed(w, r, pass.Client)
 	case key.Revoked != nil: // who has it has not guessed it
 		return unauthorized(w, "this key is revoked")
 	case !key.For(scope):
@@ -207,6 +196,25 @@ func (g *Gate) identify(w http.ResponseWriter, r *http.Request, pass *Pass, scop
 	}
 	pass.Key = key
 	return nil
+}
+
+// guesses is how many wrong keys of one address are looked at. It keeps the
+// noise down: keys cannot be guessed, so that good ones need not wait for it.
+var guesses = limit.Rate{PerSecond: 1.0 / 6, Burst: 10}
+
+// guessed is the answer to a wrong key.
+func (g *Gate) guessed(w http.ResponseWriter, r *http.Request, client netip.Addr) error {
+	left, err := g.opts.Limits.Take(r.Context(), "guess:"+network(client), guesses)
+	if err != nil {
+		return err
+	}
+	if !left.Allowed {
+		return &web.Error{
+			Status: http.StatusTooManyRequests, RetryAfter: left.RetryAfter,
+			Message: "too many wrong keys have come from this address; wait as long as Retry-After says",
+		}
+	}
+	return unauthorized(w, "this key is not known here")
 }
 
 // tokenOf gives the token that a request has, and whether that is in its URL.
@@ -239,7 +247,7 @@ func forbidden(message string) error {
 func (g *Gate) bound(w http.ResponseWriter, r *http.Request, pass *Pass) error {
 	// What has a secret key is a server, which sends for many.
 	ofMany := pass.Key != nil && !pass.Key.Public
-	if g.opts.PerAddress.PerSecond > 0 && !ofMany && !pass.Client.IsLoopback() {
+	if g.opts.PerAddress.PerSecond > 0 && !ofMany && !g.isOwn(r, pass) {
 		if err := g.take(w, r, "address", network(pass.Client), g.opts.PerAddress); err != nil {
 			return err
 		}
@@ -248,6 +256,16 @@ func (g *Gate) bound(w http.ResponseWriter, r *http.Request, pass *Pass) error {
 		return nil
 	}
 	return g.take(w, r, "key", pass.Key.ID, g.opts.PerKey)
+}
+
+// isOwn tells whether this machine itself has sent a request. What a trusted
+// proxy passes on is not its own, whatever address it is counted by.
+func (g *Gate) isOwn(r *http.Request, pass *Pass) bool {
+	return pass.Client.IsLoopback() && !(pass.Proxied && isForwarded(r))
+}
+
+func isForwarded(r *http.Request) bool {
+	return r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != ""
 }
 
 func (g *Gate) take(w http.ResponseWriter, r *http.Request, by, name string, rate limit.Rate) error {
@@ -269,12 +287,12 @@ func network(addr netip.Addr) string {
 	return addr.String()
 }
 
-// warn says once in the log that all visitors look like one.
+// warn says once in the log that all visitors may look like one.
 func (g *Gate) warn(r *http.Request, pass *Pass) {
-	if !pass.Client.IsLoopback() || pass.Proxied || r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == "" || g.warned.Swap(true) {
+	if pass.Proxied || !isForwarded(r) || g.warned.Swap(true) {
 		return
 	}
-	g.log.Warn("requests come through a proxy on this machine that is not trusted to tell the addresses of clients: visitors cannot be told apart; give --trusted-proxies 127.0.0.1,::1")
+	g.log.Warn("requests say that a proxy has passed them on, which is not trusted to tell the addresses of clients: if there is one, visitors cannot be told apart, and share one limit; give its address with --trusted-proxies")
 }
 
 // CheckListen tells why the role must not listen on an address: it would be

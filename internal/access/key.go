@@ -51,6 +51,8 @@ type Key struct {
 	// Revoked is when it was revoked; nil while it is good. It is kept all the
 	// same: a role that keys were made for does not become open to everybody.
 	Revoked *time.Time `json:"revoked,omitempty"`
+	// Damaged tells why it cannot be read; nil if it can.
+	Damaged error `json:"-"`
 }
 
 // A token is "db_", the scope, the ID and the secret, with underscores between

@@ -40,22 +40,16 @@ func (k *Keys) Create(ctx context.Context, key Key) (made *Key, token string, er
 }
 
 // Each calls fn for each key, revoked ones too, in the order of their IDs. An
-// error of fn ends it and is returned. A record that cannot be read is passed
-// over, and an error at the end.
+// error of fn ends it and is returned. A record that cannot be read is a key of
+// no site and scope, which is Damaged.
 func (k *Keys) Each(ctx context.Context, fn func(*Key) error) error {
-	var damaged error
-	err := eachRecord(ctx, k.records, store.KeyKind, func(record store.Record) error {
+	return eachRecord(ctx, k.records, store.KeyKind, func(record store.Record) error {
 		key, err := parseKey(record)
 		if err != nil {
-			damaged = err
-			return nil //nolint:nilerr // it is told at the end
+			key = &Key{ID: record.Name, Damaged: err}
 		}
 		return fn(key)
 	})
-	if err != nil {
-		return err
-	}
-	return damaged
 }
 
 // Revoke revokes the key with an ID, and gives it; store.ErrNotFound if there

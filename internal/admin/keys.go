@@ -52,6 +52,9 @@ type CreatedKey struct {
 }
 
 func newKey(k *access.Key) Key {
+	if k.Damaged != nil {
+		return Key{ID: k.ID, Prefix: k.ID, Note: k.Damaged.Error()}
+	}
 	return Key{ID: k.ID, Prefix: k.Prefix(), Site: k.Site, Scope: k.Scope, Public: k.Public, Created: k.Created, Revoked: k.Revoked, Note: k.Note}
 }
 
@@ -88,7 +91,7 @@ func (a *Admin) CreateKey(ctx context.Context, n NewKey) (*CreatedKey, error) {
 func (a *Admin) Keys(ctx context.Context, site string) ([]Key, error) {
 	keys := []Key{}
 	err := a.keys.Each(ctx, func(k *access.Key) error {
-		if site == "" || k.ForSite(site) {
+		if site == "" || k.ForSite(site) || k.Damaged != nil {
 			keys = append(keys, newKey(k))
 		}
 		return nil

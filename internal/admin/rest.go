@@ -1,10 +1,12 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -116,7 +118,13 @@ func decode(w http.ResponseWriter, r *http.Request, in any) error {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(in)
-	if err == nil || errors.As(err, new(*http.MaxBytesError)) {
+	if err == nil {
+		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		err = cmp.Or(err, errors.New("there is more behind its end"))
+	}
+	if errors.As(err, new(*http.MaxBytesError)) {
 		return err
 	}
 	return &web.Error{Status: http.StatusBadRequest, Message: "the body cannot be used: " + web.Shorten(err.Error())}

@@ -49,7 +49,7 @@ func (c SiteChange) apply(s *site.Settings) error {
 		case days == DefaultDays:
 			s.KeepRawDays = nil
 		case days < 0 || days > retention.MaxDays:
-			return fmt.Errorf("raw events kept for %d days: allowed are 1 to %d, and 0 for ever", days, retention.MaxDays)
+			return fmt.Errorf("raw events kept for %d days: allowed are 1 to %d, 0 for ever, and %d for what the workers are set to", days, retention.MaxDays, DefaultDays)
 		default:
 			s.KeepRawDays = &days
 		}

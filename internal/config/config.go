@@ -102,7 +102,7 @@ func (a Access) Options() (access.Options, error) {
 
 // Validate tells which setting is wrong and what is allowed.
 func (a Access) Validate() error {
-	const most = 1_000_000
+	const most = 100_000
 	if a.LimitPerKey < 0 || a.LimitPerKey > most || a.LimitPerAddress < 0 || a.LimitPerAddress > most {
 		return fmt.Errorf("--limit-per-key %d and --limit-per-address %d: allowed are 0 to %d", a.LimitPerKey, a.LimitPerAddress, most)
 	}

@@ -16,8 +16,9 @@ type sender struct {
 	now  time.Time
 	// origin is that of the web page that sent it, as https://shop.example;
 	// empty if it tells of none. ofPage tells that it is one of a page's.
-	origin string
-	ofPage bool
+	origin  string
+	ofPage  bool
+	ofImage bool // it is for the pixel
 	// allowed tells that a page of the origin may send one of the events, and
 	// refused that it must not send one of them.
 	allowed, refused bool
@@ -55,14 +56,26 @@ func (e *originError) Error() string { return e.answer.Message }
 
 func (e *originError) Unwrap() error { return e.answer }
 
+// public tells whether the sender has nothing but what stands in a page.
+func (s *sender) public() bool { return s.pass.Key != nil && s.pass.Key.Public }
+
+// What has a public key can send as much as a page has to tell: few events at
+// once, of these days, and of nobody but itself.
+const (
+	maxPublicEvents = 100
+	maxPublicAge    = 48 * time.Hour
+)
+
 // mayWrite tells why the sender must not send events of a site.
 func (s *sender) mayWrite(name string, site *access.Site) error {
 	if err := s.pass.Site(name); err != nil {
 		return err
 	}
-	public := s.pass.Key != nil && s.pass.Key.Public
+	public := s.public()
 	var message string
 	switch {
+	case s.ofImage && s.origin == "" && len(site.Origins) > 0:
+		message = "the browser does not tell which page shows the image, and this site takes it from its allowed origins only: the page's Referrer-Policy must let the origin pass"
 	case public && s.origin == "":
 		message = "a public key is for web pages, and this request names no origin; a server needs a key that is not public"
 	case public && len(site.Origins) == 0:

@@ -18,9 +18,19 @@ const mediaNDJSON, mediaXNDJSON = "application/ndjson", "application/x-ndjson"
 var batchMedia = []string{"application/json", "text/plain", mediaXNDJSON, mediaNDJSON}
 
 // errTooMany refuses a batch as a whole.
-var errTooMany = &web.Error{
-	Status:  http.StatusRequestEntityTooLarge,
-	Message: fmt.Sprintf("these are more than %d events; none was taken, send them in several requests", maxBatchEvents),
+func errTooMany(most int) error {
+	return &web.Error{
+		Status:  http.StatusRequestEntityTooLarge,
+		Message: fmt.Sprintf("these are more than %d events; none was taken, send them in several requests", most),
+	}
+}
+
+// most is how many events the request may have.
+func (req *request) most() int {
+	if req.sender.public() {
+		return maxPublicEvents
+	}
+	return maxBatchEvents
 }
 
 // rejection says why one event of a batch was refused.
@@ -38,8 +48,8 @@ func (in *Ingest) decodeMany(req *request, media string) error {
 	}
 	index := 0
 	err := req.decoder.DecodeArray(req.body, req.sender.now, func(sent event.Sent, bad *event.FieldError) error {
-		if index == maxBatchEvents {
-			return errTooMany
+		if most := req.most(); index == most {
+			return errTooMany(most)
 		}
 		if bad != nil {
 			req.reject(index, bad)
@@ -61,8 +71,8 @@ func (in *Ingest) decodeLines(req *request) error {
 		if len(bytes.Trim(line, " \t\r")) == 0 {
 			continue
 		}
-		if len(req.lines.ends)+len(req.rejected) == maxBatchEvents {
-			return errTooMany
+		if most := req.most(); len(req.lines.ends)+len(req.rejected) == most {
+			return errTooMany(most)
 		}
 		if len(line) > event.MaxBytes {
 			req.reject(index, event.TooLarge(len(line)))

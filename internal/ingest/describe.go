@@ -2,10 +2,12 @@ package ingest
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/visitor"
+	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -18,6 +20,12 @@ func (in *Ingest) receive(s *sender, sent *event.Sent) (*event.Event, error) {
 		return nil, err
 	}
 	e := &sent.Event
+	if s.public() {
+		if age := s.now.Sub(e.Time); age > maxPublicAge {
+			return nil, web.Invalid("timestamp", e.Time.Format(time.RFC3339), "is too old to be sent with a public key", "the last two days")
+		}
+		sent.UserAgent, sent.ClientIP = "", netip.Addr{}
+	}
 	values := &e.Values
 	values[rollup.Path] = settings.Paths.Apply(values[rollup.Path])
 	values[rollup.Referrer] = visitor.Referrer(values[rollup.Referrer], sent.Host)

@@ -23,7 +23,7 @@ func (req *request) readQuery(r *http.Request) error {
 	}
 	fields := make(map[string]string, len(query)+2)
 	fields[rollup.EventType.String()] = rollup.PageView
-	req.sender.ofPage = true
+	req.sender.ofPage, req.sender.ofImage = true, true
 	if page, err := url.Parse(r.Referer()); err == nil && page.Host != "" {
 		fields[rollup.Path.String()] = page.String()
 		req.sender.origin = page.Scheme + "://" + page.Host

@@ -26,7 +26,7 @@ func TestReasons(t *testing.T) {
 		{notJSON(&event.SyntaxError{}), "syntax", ""},
 		{readError(errors.New("broken off"), false), "syntax", ""},
 		{&http.MaxBytesError{}, "too_large", ""},
-		{errTooMany, "too_large", ""},
+		{errTooMany(1), "too_large", ""},
 		{errStopping, "", "stopping"},
 		{errBusy, "", "busy"},
 		{errBacklog, "", "backlog"},

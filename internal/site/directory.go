@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -124,7 +125,7 @@ func (d *Directory) Change(ctx context.Context, site string, change func(*Settin
 			return Settings{}, err
 		}
 		record.Name = site
-		if record.Body, err = json.Marshal(settings); err != nil {
+		if record.Body, err = encode(settings); err != nil {
 			return Settings{}, err
 		}
 		switch {
@@ -141,6 +142,16 @@ func (d *Directory) Change(ctx context.Context, site string, change func(*Settin
 		}
 		return settings, nil
 	}
+}
+
+// encode makes the body of a record. Nobody shows it on a page, and with the
+// escapes that pages need settings within their bounds could be too large.
+func encode(settings Settings) ([]byte, error) {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(settings)
+	return body.Bytes(), err
 }
 
 // listedAtOnce is how many records are read at once.
