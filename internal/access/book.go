@@ -136,15 +136,10 @@ func (p *Page) addSite(name string, s *Site) {
 // Page gives what is known now; nil if nothing was read yet.
 func (b *Book) Page() *Page { return b.page.Load() }
 
-// Start reads everything once, unless Read has, and goes on reading behind it.
+// Start begins to read everything again and again.
 func (b *Book) Start() error {
 	if b.begun.Swap(true) {
 		return errors.New("the settings of sites and keys are read already")
-	}
-	if b.Page() == nil {
-		if err := b.Read(b.ctx); err != nil && !errors.Is(err, store.ErrUnavailable) {
-			return err
-		}
 	}
 	if b.records != nil {
 		b.done.Go(b.follow)

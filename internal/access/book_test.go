@@ -231,11 +231,10 @@ func TestBookFollows(t *testing.T) {
 }
 
 func TestBookStarts(t *testing.T) {
-	// With an error that waiting does not mend it does not start.
 	r := newRecords()
 	r.setAway(errors.New("no such schema"))
-	if err := NewBook(r, new(log).logger()).Start(); err == nil || !strings.Contains(err.Error(), "no such schema") {
-		t.Errorf("it starts: %v", err)
+	if err := NewBook(r, new(log).logger()).Read(t.Context()); err == nil || !strings.Contains(err.Error(), "no such schema") {
+		t.Errorf("it is read: %v", err)
 	}
 
 	// A damaged record is no reason to stand still.
@@ -243,6 +242,7 @@ func TestBookStarts(t *testing.T) {
 	r.put(store.KeyKind, "AAAAAAAAAA", "{")
 	var l log
 	b := NewBook(r, l.logger())
+	check(t, b.Read(t.Context()))
 	check(t, b.Start())
 	if !b.Page().Closed(Ingest) || !strings.Contains(l.String(), "AAAAAAAAAA") {
 		t.Errorf("log: %s", l.String())

@@ -100,6 +100,9 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 		if pass.Key == nil && g.closed(page) {
 			return Pass{}, unauthorized(w, "a key is needed here: give it as Authorization: Bearer KEY")
 		}
+		if err := g.rebound(r, page); err != nil {
+			return Pass{}, err
+		}
 	}
 	return pass, g.bound(w, r, &pass)
 }
@@ -157,7 +160,24 @@ func (g *Gate) AdmitOverview(w http.ResponseWriter, r *http.Request) error {
 	case !pass.EverySite():
 		return notAbout(pass.Key)
 	}
-	return nil
+	return g.rebound(r, page)
+}
+
+// rebound refuses what a page has a browser on this machine ask for by a name
+// of its own, which it has let stand for this machine (DNS rebinding): it would
+// read what is open to this machine only. The way of events tells nothing.
+func (g *Gate) rebound(r *http.Request, page *Page) error {
+	if g.scope != Read || g.opts.Mode != Auto || g.closed(page) {
+		return nil
+	}
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil || name == "localhost" || name == "" {
+		return nil
+	}
+	return forbidden("this server is open, but to its own machine only, and not by the name " + web.Shorten(name) + ": make a key, or say --auth=none")
 }
 
 // notAbout is the answer to a key of one site where all are asked about.
@@ -308,7 +328,7 @@ func (g *Gate) CheckListen(flag, addr string) error {
 	if page.Closed(g.scope) {
 		return nil
 	}
-	return fmt.Errorf("%s %s is not of this machine alone, and there is no key yet, so that everybody could come in: make one with `daybook keys create --scope %s --site SITE`, or say --auth=none if that is meant", flag, addr, g.scope)
+	return fmt.Errorf("%s %s is not of this machine alone, and there is no key yet, so that everybody could come in: make one with `daybook sites add SITE` and `daybook keys create --scope %s --site SITE` (each with --data DIR or --mongodb URI, as here), or say --auth=none if that is meant", flag, addr, g.scope)
 }
 
 // isLoopback tells whether an address to listen on is of this machine alone.

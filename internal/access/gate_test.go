@@ -322,6 +322,34 @@ func TestGuesses(t *testing.T) {
 	}
 }
 
+// TestRebound has pages whose names stand for this machine.
+func TestRebound(t *testing.T) {
+	ask := func(scope Scope, opts Options, host string) int {
+		r := request(local, "/stats")
+		r.Host = host
+		g := gate(t, newRecords(), scope, opts)
+		_, err := g.Admit(httptest.NewRecorder(), r)
+		if scope == Read && status(g.AdmitOverview(httptest.NewRecorder(), r)) != status(err) {
+			t.Errorf("%s: the overview has another answer", host)
+		}
+		return status(err)
+	}
+	for _, host := range []string{"127.0.0.1:3001", "[::1]:3001", "[::1]", "localhost:3001", "localhost", "192.0.2.1"} {
+		if got := ask(Read, Options{}, host); got != 200 {
+			t.Errorf("%s: %d", host, got)
+		}
+	}
+	if got := ask(Read, Options{}, "evil.example:3001"); got != 403 {
+		t.Errorf("a page may read: %d", got)
+	}
+	if got := ask(Read, Options{Mode: None}, "stats.example"); got != 200 {
+		t.Errorf("with --auth=none: %d", got)
+	}
+	if got := ask(Ingest, Options{}, "stats.example"); got != 200 {
+		t.Errorf("the way of events: %d", got)
+	}
+}
+
 func TestCheckListen(t *testing.T) {
 	with := newRecords()
 	with.key(t, Key{Site: "shop", Scope: Ingest})

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -22,7 +23,8 @@ func (a *App) openAccess(ctx context.Context) error {
 		records = a.store
 	}
 	a.book = access.NewBook(records, a.log)
-	if err := a.book.Read(ctx); err != nil {
+	// Until it was read the gate answers 503.
+	if err := a.book.Read(ctx); err != nil && !(a.canWait() && errors.Is(err, store.ErrUnavailable)) {
 		return err
 	}
 	a.parts = append(a.parts, a.book)

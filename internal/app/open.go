@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -27,6 +28,9 @@ const (
 // Needs says what of an installation is needed.
 type Needs struct {
 	Queue, Store bool
+	// New, if set, is told each directory of an embedded backend that OpenAdmin
+	// makes because it is not there; without it that is an error.
+	New func(dir string)
 	// Limits bounds the rollups that are written; zero is the default.
 	Limits rollup.Limits
 }
@@ -41,14 +45,22 @@ func (a *App) open(ctx context.Context, needs Needs) error {
 		a.queue = q
 	}
 	if needs.Store {
-		st, err := OpenStore(ctx, a.cfg.Store, a.cfg.Data, a.log)
+		st, err := openStore(ctx, a.cfg.Store, a.cfg.Data, a.log, a.canWait())
 		if err != nil {
 			return err
 		}
 		a.store = st
-		return a.checkSchema(ctx)
+		if err := a.checkSchema(ctx); !a.canWait() || !errors.Is(err, store.ErrUnavailable) {
+			return err
+		}
 	}
 	return nil
+}
+
+// canWait tells whether the process does its work without a store that does not
+// answer: ingest on its own takes what it needs from it when it is back.
+func (a *App) canWait() bool {
+	return a.cfg.Ingest != nil && a.cfg.Worker == nil && a.cfg.Report == nil
 }
 
 // OpenQueue opens the queue that the settings choose.
@@ -69,8 +81,13 @@ func OpenQueue(ctx context.Context, cfg config.Queue, data config.Data, log *slo
 
 // OpenStore opens the store that the settings choose.
 func OpenStore(ctx context.Context, cfg config.Store, data config.Data, log *slog.Logger) (store.Store, error) {
+	return openStore(ctx, cfg, data, log, false)
+}
+
+// openStore is OpenStore; later tells that servers need not answer yet.
+func openStore(ctx context.Context, cfg config.Store, data config.Data, log *slog.Logger, later bool) (store.Store, error) {
 	if cfg.MongoDB != "" {
-		st, err := mongostore.Open(ctx, cfg.MongoDB, mongostore.Options{})
+		st, err := mongostore.Open(ctx, cfg.MongoDB, mongostore.Options{Later: later})
 		if err != nil {
 			return nil, fmt.Errorf("store at %s: %w", config.Redact(cfg.MongoDB), err)
 		}

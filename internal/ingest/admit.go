@@ -19,9 +19,8 @@ type sender struct {
 	origin  string
 	ofPage  bool
 	ofImage bool // it is for the pixel
-	// allowed tells that a page of the origin may send one of the events, and
-	// refused that it must not send one of them.
-	allowed, refused bool
+	// refused tells that a page of the origin must not send one of the events.
+	refused bool
 
 	// The request's own visitor, if no event names another one.
 	address   netip.Addr
@@ -83,24 +82,27 @@ func (s *sender) mayWrite(name string, site *access.Site) error {
 	case s.origin != "" && !site.AllowsOrigin(s.origin):
 		message = "pages of " + web.Shorten(s.origin) + " must not send events of this site; its allowed origins are those of `daybook sites show`"
 	default:
-		s.allowed = true
 		return nil
 	}
 	s.refused = true
 	return &originError{&web.Error{Status: http.StatusForbidden, Message: message, Field: "Origin", Value: web.Shorten(s.origin)}}
 }
 
-// allowOrigin lets the page that sent a request read the answer, if it may send
-// what it sent.
-func (s *sender) allowOrigin(h http.Header) {
-	if s.origin == "" {
-		return
+// allowOrigin lets the page that sent a request read the answer, also one that
+// says what is wrong with it, unless no site allows its origin. It tells whether
+// it does.
+func (in *Ingest) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return false
 	}
+	h := w.Header()
 	h.Add("Vary", "Origin")
-	if s.allowed && !s.refused {
-		h.Set("Access-Control-Allow-Origin", s.origin)
-		h.Set("Access-Control-Expose-Headers", "Retry-After, RateLimit, RateLimit-Policy")
+	if in.opts.Gate != nil && !in.opts.Gate.AllowsOrigin(origin) {
+		return false
 	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	return true
 }
 
 // preflight answers a browser that asks whether a page may send what is not
@@ -108,13 +110,13 @@ func (s *sender) allowOrigin(h http.Header) {
 // enough that any allows the origin, and the request itself is looked at more
 // closely.
 func (in *Ingest) preflight(w http.ResponseWriter, r *http.Request) error {
-	h := w.Header()
-	h.Add("Vary", "Origin")
-	origin := r.Header.Get("Origin")
-	if origin == "" || in.opts.Gate != nil && !in.opts.Gate.AllowsOrigin(origin) {
-		return &web.Error{Status: http.StatusForbidden, Message: "no site allows pages of this origin to send events", Field: "Origin", Value: web.Shorten(origin)}
+	if !in.allowOrigin(w, r) {
+		return &web.Error{
+			Status: http.StatusForbidden, Message: "no site allows pages of this origin to send events",
+			Field: "Origin", Value: web.Shorten(r.Header.Get("Origin")),
+		}
 	}
-	h.Set("Access-Control-Allow-Origin", origin)
+	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", http.MethodPost)
 	h.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding, Authorization, X-API-Key")
 	h.Set("Access-Control-Max-Age", "600") // seconds

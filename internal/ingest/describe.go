@@ -24,7 +24,9 @@ func (in *Ingest) receive(s *sender, sent *event.Sent) (*event.Event, error) {
 		if age := s.now.Sub(e.Time); age > maxPublicAge {
 			return nil, web.Invalid("timestamp", e.Time.Format(time.RFC3339), "is too old to be sent with a public key", "the last two days")
 		}
-		sent.UserAgent, sent.ClientIP = "", netip.Addr{}
+	}
+	if s.ofPage || s.public() {
+		sent.UserAgent, sent.ClientIP = "", netip.Addr{} // the visitor is who sent it
 	}
 	values := &e.Values
 	values[rollup.Path] = settings.Paths.Apply(values[rollup.Path])
@@ -74,7 +76,7 @@ func (in *Ingest) visitorOf(s *sender, sent *event.Sent) who {
 	w := who{s.address, s.userAgent, s.agent, s.country, s.ofPage}
 	if sent.UserAgent != "" || sent.ClientIP.IsValid() {
 		w = who{
-			address: sent.ClientIP, userAgent: sent.UserAgent, ofPage: sent.UserAgent != "",
+			address: sent.ClientIP, userAgent: sent.UserAgent,
 			agent: in.agents.Of(sent.UserAgent, visitor.Hints{}),
 		}
 	}

@@ -91,6 +91,9 @@ func (e *endpoint) put(req *request) {
 // handler takes a request from its first byte to its answer.
 func (in *Ingest) handler(e *endpoint) web.Handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		if in.allowOrigin(w, r) {
+			w.Header().Set("Access-Control-Expose-Headers", "Retry-After, RateLimit, RateLimit-Policy")
+		}
 		accepted, rejected, err := in.take(e, w, r)
 		if err != nil {
 			in.refused(err)
@@ -141,7 +144,9 @@ func (in *Ingest) take(e *endpoint, w http.ResponseWriter, r *http.Request) (acc
 		}
 	}
 	err = e.decode(req, media)
-	req.sender.allowOrigin(w.Header())
+	if req.sender.refused {
+		w.Header().Del("Access-Control-Allow-Origin")
+	}
 	if err == nil && len(req.lines.ends) > 0 {
 		err = in.committer.commit(&req.lines)
 	}

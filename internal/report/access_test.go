@@ -81,6 +81,7 @@ func (d *door) ask(t rapid.TB, key, method, target, body string, headers ...stri
 		name, value, _ := strings.Cut(header, ": ")
 		req.Header.Set(name, value)
 	}
+	req.Host = "127.0.0.1:3001"
 	d.asked++
 	req.RemoteAddr = fmt.Sprintf("198.51.%d.%d:4000", 100+d.asked/250, 1+d.asked%250)
 	w := httptest.NewRecorder()

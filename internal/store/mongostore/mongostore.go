@@ -39,6 +39,9 @@ type Options struct {
 	// ServerSelectionTimeout is how long a call waits for a server that can
 	// take it before it fails with store.ErrUnavailable. 0 means 5 seconds.
 	ServerSelectionTimeout time.Duration
+	// Later is for who can wait for a server: Open does not look whether one
+	// answers.
+	Later bool
 }
 
 // Store is a store.Store on MongoDB.
@@ -54,15 +57,22 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open connects to the database that the URI names and makes sure that a
-// primary answers; when none does, the error wraps store.ErrUnavailable. The
-// URI may set a write concern (w, journal) other than majority and journaled;
+// primary answers, unless told otherwise; when none does, the error wraps
+// store.ErrUnavailable. The URI may set a write concern (w, journal) other than majority and journaled;
 // docs/format/mongodb.md says what that would lose.
 func Open(ctx context.Context, uri string, opts Options) (*Store, error) {
 	c, database, err := clientOptions(uri, opts)
 	if err != nil {
 		return nil, fmt.Errorf("MongoDB URI: %w", err)
 	}
-	return connect(ctx, c, database)
+	s, err := connect(c, database)
+	if err != nil || opts.Later {
+		return s, err
+	}
+	if err := s.client.Ping(ctx, nil); err != nil {
+		return nil, errors.Join(explain(ctx, "connect to MongoDB", err), s.Close())
+	}
+	return s, nil
 }
 
 // connectTimeout is how long a connection may take to be made, unless the URI
@@ -93,14 +103,14 @@ func clientOptions(uri string, opts Options) (c *options.ClientOptions, database
 	return c, cmp.Or(parsed.Database, DefaultDatabase), nil
 }
 
-// connect makes a store of a database that answers.
-func connect(ctx context.Context, c *options.ClientOptions, database string) (*Store, error) {
+// connect makes a store of a database.
+func connect(c *options.ClientOptions, database string) (*Store, error) {
 	client, err := mongo.Connect(c)
 	if err != nil {
 		return nil, fmt.Errorf("MongoDB: %w", err)
 	}
 	db := client.Database(database)
-	s := &Store{
+	return &Store{
 		client:      client,
 		db:          db,
 		events:      db.Collection("events"),
@@ -117,11 +127,7 @@ func connect(ctx context.Context, c *options.ClientOptions, database string) (*S
 			store.KeyKind:  db.Collection("keys"),
 			store.SaltKind: db.Collection("salts"),
 		},
-	}
-	if err := client.Ping(ctx, nil); err != nil {
-		return nil, errors.Join(explain(ctx, "connect to MongoDB", err), s.Close())
-	}
-	return s, nil
+	}, nil
 }
 
 // closeTimeout is how long Close waits for a server that does not answer.

@@ -33,7 +33,7 @@ func TestCommands(t *testing.T) {
 		defer mu.Unlock()
 		sent[e.CommandName] = append(sent[e.CommandName], append(bson.Raw(nil), e.Command...))
 	}})
-	s, err := connect(t.Context(), c, database)
+	s, err := connect(c, database)
 	if err != nil {
 		t.Fatal(err)
 	}
