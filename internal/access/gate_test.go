@@ -27,6 +27,7 @@ func gate(t *testing.T, r *records, scope Scope, opts Options) *Gate {
 func request(from, target string, headers ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	r.RemoteAddr = from
+	r.Host = "127.0.0.1:3000"
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")
 		r.Header.Add(name, value)

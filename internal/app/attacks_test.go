@@ -109,7 +109,7 @@ func TestAttacks(t *testing.T) {
 			}
 		}
 		// Two headers that disagree name nobody.
-		if status := v.eventOf("blog", `,"event_type":"forged"`, "192.0.2.4", "X-API-Key", v.keys["blog"], "Forwarded", "for=8.8.8.8"); status != 202 {
+		if status := v.eventOf("blog", `,"event_type":"forged"`, "192.0.2.4", "X-API-Key", v.keys["blog"], "User-Agent", firefox, "Forwarded", "for=8.8.8.8"); status != 202 {
 			t.Errorf("with two headers: %d", status)
 		}
 		eventually(t, "they are counted", func() bool { return v.stats("blog").Events == 5 })
