@@ -25,7 +25,7 @@ func (in *Ingest) receive(s *sender, sent *event.Sent) (*event.Event, error) {
 			return nil, web.Invalid("timestamp", e.Time.Format(time.RFC3339), "is too old to be sent with a public key", "the last two days")
 		}
 	}
-	if s.ofPage || s.public() {
+	if s.ofPage {
 		sent.UserAgent, sent.ClientIP = "", netip.Addr{} // the visitor is who sent it
 	}
 	values := &e.Values
@@ -38,7 +38,7 @@ func (in *Ingest) receive(s *sender, sent *event.Sent) (*event.Event, error) {
 	case reason != "":
 	case who.agent.Kind == visitor.Program && who.ofPage:
 		reason = visitor.HTTPClient
-	case settings.DataCenters && in.opts.DataCenters.Has(who.address):
+	case who.agent.Kind == visitor.Person && settings.DataCenters && in.opts.DataCenters.Has(who.address):
 		reason = visitor.DataCenter
 	}
 	if reason != "" {

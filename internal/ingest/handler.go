@@ -108,9 +108,9 @@ func (in *Ingest) handler(e *endpoint) web.Handler {
 	}
 }
 
-// take admits, reads and decodes a request and commits its events. It gives how many
-// those are, and why others were refused; nothing else of the request is left
-// while a slow client reads the answer.
+// take admits, reads and decodes a request and commits its events. It gives how
+// many those are, and why others were refused; nothing else of the request is
+// left while a slow client reads the answer.
 func (in *Ingest) take(e *endpoint, w http.ResponseWriter, r *http.Request) (accepted int, rejected []rejection, err error) {
 	streams := in.streams.Load()
 	switch {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ type world struct {
 	rt    *web.Router
 }
 
-func newWorld(t *testing.T, opts access.Options) *world {
+func newWorld(t *testing.T, opts access.Options, more ...func(*Options)) *world {
 	discard := slog.New(slog.DiscardHandler)
 	st, err := pebblestore.Open(filepath.Join(t.TempDir(), "store"), pebblestore.Options{Logger: discard})
 	check(t, err)
@@ -56,7 +57,11 @@ func newWorld(t *testing.T, opts access.Options) *world {
 	}
 	w.read()
 	gate := access.NewGate(w.book, access.Ingest, opts, discard)
-	_, w.rt = start(t, w.queue, Options{Gate: gate, Salts: salts, CountryHeader: "CF-IPCountry"})
+	role := Options{Gate: gate, Salts: salts, CountryHeader: "CF-IPCountry"}
+	for _, set := range more {
+		set(&role)
+	}
+	_, w.rt = start(t, w.queue, role)
 	return w
 }
 
@@ -212,6 +217,31 @@ func TestBots(t *testing.T) {
 	e := w.send(fields, "User-Agent", google)
 	if e.Values[rollup.Bot] != visitor.Crawler || e.Values[rollup.Path] != "/x" || e.Values[rollup.UTMSource] != "s" || e.User != "" {
 		t.Errorf("of a site that keeps bots it is %+v", e)
+	}
+}
+
+// TestDataCenters has browsers there, which nobody sits before, and servers,
+// which are at home there.
+func TestDataCenters(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ranges")
+	check(t, os.WriteFile(file, []byte("192.0.2.0/24\n"), 0o600)) // where httptest sends from
+	ranges, err := visitor.OpenDataCenters(file, slog.New(slog.DiscardHandler))
+	check(t, err)
+	t.Cleanup(ranges.Close)
+	w := newWorld(t, access.Options{}, func(opts *Options) { opts.DataCenters = ranges })
+	reason := func(fields, agent string) string { return w.send(fields, "User-Agent", agent).Values[rollup.Bot] }
+	if got := reason("", firefox); got != "" {
+		t.Errorf("of a site that does not ask for it a browser there is %q", got)
+	}
+	w.set("shop", func(s *site.Settings) { s.DataCenters = true })
+	if got := reason("", firefox); got != visitor.DataCenter {
+		t.Errorf("a browser there is %q", got)
+	}
+	if got := reason("", curl); got != "" {
+		t.Errorf("a server there is %q", got)
+	}
+	if got := reason(fmt.Sprintf(`,"user_agent":%q,"client_ip":"198.51.100.7"`, firefox), curl); got != "" {
+		t.Errorf("a visitor of a server there is %q", got)
 	}
 }
 
