@@ -89,8 +89,8 @@ func TestBots(t *testing.T) {
 	}
 }
 
-// A question about bots needs all raw events of days that have nothing but
-// bots, too; others do not.
+// An answer with a number of bots needs all raw events of days that have nothing
+// but bots, too; others do not.
 func TestFilteredBotsNeedAllRawEvents(t *testing.T) {
 	st := newStore(t)
 	events := botsOn("a")
@@ -104,12 +104,17 @@ func TestFilteredBotsNeedAllRawEvents(t *testing.T) {
 	}
 	h := serve(st, report.Options{}, quiet)
 	for query, want := range map[string]int{
-		"/stats?filter=path==/a":                           http.StatusOK,
-		"/stats/breakdown?dimension=bot":                   http.StatusOK,
-		"/stats?filter=bot==crawler":                       http.StatusUnprocessableEntity,
-		"/stats/breakdown?dimension=bot&filter=path==/a":   http.StatusUnprocessableEntity,
-		"/stats?filter=bot==crawler&from=2026-11-02":       http.StatusOK,
-		"/stats/breakdown?dimension=path&filter=path==/a&": http.StatusOK,
+		"/stats?filter=path==/a":                                  http.StatusUnprocessableEntity,
+		"/stats?filter=path==/a&from=2026-11-02":                  http.StatusOK,
+		"/stats?date=2026-11-02&filter=path==/a&compare=previous": http.StatusUnprocessableEntity,
+		"/stats?date=2026-11-01":                                  http.StatusOK,
+		"/stats/timeseries?filter=path==/a":                       http.StatusOK,
+		"/stats/users?exact=true":                                 http.StatusOK,
+		"/stats/breakdown?dimension=bot":                          http.StatusOK,
+		"/stats?filter=bot==crawler":                              http.StatusUnprocessableEntity,
+		"/stats/breakdown?dimension=bot&filter=path==/a":          http.StatusUnprocessableEntity,
+		"/stats?filter=bot==crawler&from=2026-11-02":              http.StatusOK,
+		"/stats/breakdown?dimension=path&filter=path==/a&":        http.StatusOK,
 	} {
 		if w := getTarget(t.Context(), h, query+"&site_id=a"); w.Code != want {
 			t.Errorf("%s: %d %s, want %d", query, w.Code, w.Body, want)

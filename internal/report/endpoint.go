@@ -19,6 +19,8 @@ type endpoint struct {
 	// fields says what the answer is made of beside what is small; nil is
 	// nothing.
 	fields func(q *query) rollup.Fields
+	// bots tells that answers have the number of events of bots.
+	bots bool
 	// months tells that the answer is made from the sum of the period, so
 	// that months may stand for their days. Otherwise it is made from the
 	// single days, and the period has no sum; with q.interval "month" months

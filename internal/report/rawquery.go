@@ -35,6 +35,12 @@ func (q *query) filtersBots() bool {
 	return slices.ContainsFunc(q.filters, func(f filter) bool { return f.dim == rollup.Bot })
 }
 
+// countsBots tells whether the answer counts what bots did, so that days with
+// nobody else matter.
+func (q *query) countsBots() bool {
+	return q.endpoint.bots || q.dimension == dimension(rollup.Bot) || q.filtersBots()
+}
+
 // readRaw answers from the raw events of a span, those that pass the filters of
 // the query. If exact users are asked for, the period has nothing but them.
 func (r *Report) readRaw(ctx context.Context, q *query, asked span) (*period, error) {
@@ -102,8 +108,8 @@ func (f *found) memory() int {
 func (s *scans) span(ctx context.Context, q *query, asked span) (*found, error) {
 	filters := sortFilters(q.filters)
 	want := q.fields()
-	question := fmt.Sprintf("%s %s..%s %q %q exact=%t fields=%b sum=%t",
-		q.site, asked.from, asked.to, asked.zone, filters, q.exact, want, q.endpoint.months)
+	question := fmt.Sprintf("%s %s..%s %q %q exact=%t fields=%b sum=%t bots=%t",
+		q.site, asked.from, asked.to, asked.zone, filters, q.exact, want, q.endpoint.months, q.countsBots())
 	return shared(ctx, s, question, func(ctx context.Context) (*found, error) {
 		days, err := s.survey(ctx, q, asked)
 		if err != nil {
@@ -175,7 +181,7 @@ func (s *scans) survey(ctx context.Context, q *query, asked span) ([]rawDay, err
 	var events uint64
 	for _, head := range heads {
 		// Of bots a head says nothing: a day without events may have some.
-		if head.Events > 0 || q.filtersBots() || q.dimension == dimension(rollup.Bot) {
+		if head.Events > 0 || q.countsBots() {
 			counted[head.Date] = head.Events
 			events += head.Events
 			dates = append(dates, head.Date)

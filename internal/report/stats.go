@@ -12,6 +12,7 @@ var statsEndpoint = endpoint{
 	sample:  Stats{},
 	params:  slices.Concat(commonParams, []parameter{limitParam}),
 	fields:  func(*query) rollup.Fields { return rollup.TableField(rollup.Path) },
+	bots:    true,
 	months:  true,
 	answer: func(q *query, now, before *period) (any, error) {
 		answer := &Stats{StatsNumbers: statsNumbers(q, now)}
