@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/daybook-analytics/daybook/internal/admin"
@@ -31,6 +32,15 @@ func (i *installation) config() app.Config {
 func (i *installation) Validate() error {
 	cfg := i.config()
 	return config.Validate(cfg.Queue, cfg.Store)
+}
+
+// makesNew lets a command make what is not there of an embedded installation,
+// and say so: sites and keys can be there before the first start.
+func makesNew(env *env, needs app.Needs) app.Needs {
+	needs.New = func(dir string) {
+		fmt.Fprintf(env.stderr, "%s was not there, and is made now; `daybook serve` must have the same --data\n", dir)
+	}
+	return needs
 }
 
 // do calls fn with the operators' actions on the installation.

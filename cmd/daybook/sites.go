@@ -211,7 +211,7 @@ func (c *sitesAddCmd) Run(env *env) error {
 	if err != nil {
 		return err
 	}
-	return c.do(env, c.needs(), func(actions admin.Actions) error {
+	return c.do(env, makesNew(env, c.needs()), func(actions admin.Actions) error {
 		s, err := actions.AddSite(env.ctx, c.Site, change)
 		if err != nil {
 			return err

@@ -42,9 +42,9 @@ func (a *App) adminServer(operators *admin.Admin) *web.Server {
 
 // OpenAdmin gives operators' actions on the installation that cfg chooses, as
 // far as they need no more of it than is said, and a function to call when
-// done, which stops jobs that run here. Servers are used directly. An embedded queue or store belongs to the
-// process that runs on its directory and is reached through that one; when
-// there is none, the directory is opened here.
+// done, which stops jobs that run here. Servers are used directly. An embedded
+// queue or store belongs to the process that runs on its directory and is
+// reached through that one; when there is none, the directory is opened here.
 func OpenAdmin(ctx context.Context, cfg Config, needs Needs, log *slog.Logger) (admin.Actions, func() error, error) {
 	var dirs []string
 	if needs.Queue && cfg.Queue.Redis == "" {
@@ -66,10 +66,15 @@ func OpenAdmin(ctx context.Context, cfg Config, needs Needs, log *slog.Logger) (
 			return nil, nil, err
 		}
 	}
-	// To open what is not there would make an empty one.
+	// To open what is not there makes an empty one.
 	for _, dir := range dirs {
-		_, err := os.Stat(filepath.Join(cfg.Data.Data, dir))
+		path := filepath.Join(cfg.Data.Data, dir)
+		_, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
+			if needs.New != nil {
+				needs.New(path)
+				continue
+			}
 			err = fmt.Errorf("there is no %s in it and no daybook runs on it: give the directory of `daybook serve`, or --redis and --mongodb if the installation is on servers", dir)
 		}
 		if err != nil {
