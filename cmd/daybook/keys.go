@@ -34,7 +34,7 @@ func (c *keysCreateCmd) Validate() error {
 }
 
 func (c *keysCreateCmd) Run(env *env) error {
-	return c.do(env, app.Needs{Store: true}, func(actions admin.Actions) error {
+	return c.do(env, makesNew(env, app.Needs{Store: true}), func(actions admin.Actions) error {
 		key, err := actions.CreateKey(env.ctx, admin.NewKey{Site: c.Site, Scope: access.Scope(c.Scope), Public: c.Public, Note: c.Note})
 		if err != nil {
 			return err
@@ -77,11 +77,14 @@ func (c *keysListCmd) Run(env *env) error {
 		fmt.Fprintln(table, "KEY\tSITE\tSCOPE\tPUBLIC\tCREATED\tREVOKED\tNOTE")
 		for i := range keys {
 			k := &keys[i]
-			revoked := "-"
+			created, revoked := "-", "-"
+			if !k.Created.IsZero() { // it is not damaged
+				created = k.Created.Format(time.RFC3339)
+			}
 			if k.Revoked != nil {
 				revoked = k.Revoked.Format(time.RFC3339)
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Prefix, k.Site, k.Scope, yes(k.Public), k.Created.Format(time.RFC3339), revoked, k.Note)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", k.Prefix, k.Site, k.Scope, yes(k.Public), created, revoked, k.Note)
 		}
 		return table.Flush()
 	})

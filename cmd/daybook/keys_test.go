@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
+	"net/http"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/app"
 	"github.com/daybook-analytics/daybook/internal/config"
+	"github.com/daybook-analytics/daybook/internal/store"
 )
 
 // createKey makes a key, and gives its token and what it begins with.
@@ -109,6 +112,52 @@ func TestKeys(t *testing.T) {
 	stop := serve(t, dir)
 	t.Run("Running", run)
 	stop()
+}
+
+// TestKeysFromNothing makes sites and keys before anything ever ran on the
+// directory, so that it can start closed.
+func TestKeysFromNothing(t *testing.T) {
+	w := &world{t: t, queue: config.Queue{Streams: 2}, data: config.Data{Data: filepath.Join(t.TempDir(), "new")}}
+	w.flags = []string{"--data", w.data.Data}
+	made := filepath.Join(w.data.Data, "store") + " was not there, and is made now"
+	wantFailure(t, exitFailed, "there is no store in it", "keys", "list", "--data", w.data.Data)
+	r := w.run("sites", "add", "shop")
+	w.want(r, 0, "added:        yes")
+	if !strings.Contains(r.stderr, made) || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("%v", r)
+	}
+	token, _ := createKey(t, w.data.Data, "--site", "shop", "--scope", "ingest")
+	log, st := slog.New(slog.DiscardHandler), w.open()
+	book := access.NewBook(st, log)
+	w.must(book.Read(t.Context()))
+	w.must(access.NewGate(book, access.Ingest, access.Options{}, log).CheckListen("--ingest-addr", "0.0.0.0:3000"))
+	w.must(st.Close())
+
+	a, _ := w.serve()
+	for key, want := range map[string]int{"": http.StatusUnauthorized, token: http.StatusAccepted} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.IngestAddr()+"/event",
+			strings.NewReader(`{"site_id":"shop","event_type":"page_view","path":"/","user_id":"u","timestamp":"2026-03-01T12:00:00Z"}`))
+		w.must(err)
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("X-API-Key", key)
+		answer, err := http.DefaultClient.Do(r)
+		w.must(err)
+		w.must(answer.Body.Close())
+		if answer.StatusCode != want {
+			t.Errorf("with the key %q: %d, want %d", key, answer.StatusCode, want)
+		}
+	}
+}
+
+// TestDamagedKeyIsListed so that an operator can read it.
+func TestDamagedKeyIsListed(t *testing.T) {
+	w := embedded(t)
+	st := w.open()
+	w.must(st.Migrate(t.Context(), func(int, string) {}))
+	w.must(st.SwapRecord(t.Context(), store.KeyKind, &store.Record{Name: "AAAAAAAAAA", Body: []byte("{")}))
+	w.must(st.Close())
+	want(t, w.data.Data, "keys list", `KEY .*\nAAAAAAAAAA +no +- +- +the record of key "AAAAAAAAAA" cannot be read: .*\n`)
+	want(t, w.data.Data, "keys list --json", `{"id":"AAAAAAAAAA","prefix":"AAAAAAAAAA","site":"","scope":"","public":false,"note":"the record .*"}\n`)
 }
 
 func TestKeysMistakes(t *testing.T) {

@@ -86,6 +86,7 @@ paths: +in lower case
 
 		want(t, dir, "sites remove shop", "shop is removed; keys revoked: 0\n")
 		wantFailure(t, exitFailed, "site shop was not added", "sites", "remove", "shop", "--data", dir)
+		wantFailure(t, exitFailed, "site shop was not added", "sites", "show", "shop", "--data", dir)
 		want(t, dir, "sites remove blog", "blog is removed; .*\n")
 	}
 	t.Run("Stopped", run)

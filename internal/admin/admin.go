@@ -90,7 +90,7 @@ type Actions interface {
 
 	// Sites lists all sites that have raw events, rollups or settings.
 	Sites(ctx context.Context) ([]Site, error)
-	// Site tells of one site, also of one of which there is nothing yet.
+	// Site tells of one site that Sites lists, or gives store.ErrNotFound.
 	Site(ctx context.Context, name string) (*Site, error)
 	// SetTimezone begins a job that changes the time zone of a site, or goes on
 	// with one that did not come to its end, and gives its record. It gives nil

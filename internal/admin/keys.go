@@ -30,7 +30,8 @@ type NewKey struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Key tells of a key, and not what opens with it.
+// Key tells of a key, and not what opens with it. Of one whose record is damaged
+// it has the ID, also as the prefix, and as the note what is wrong.
 type Key struct {
 	ID string `json:"id"`
 	// Prefix is what its token begins with.
@@ -38,7 +39,7 @@ type Key struct {
 	Site    string       `json:"site"`
 	Scope   access.Scope `json:"scope"`
 	Public  bool         `json:"public"`
-	Created time.Time    `json:"created"`
+	Created time.Time    `json:"created,omitzero"`
 	// Revoked is when it was revoked; nil while it is good.
 	Revoked *time.Time `json:"revoked,omitempty"`
 	Note    string     `json:"note,omitempty"`
@@ -65,7 +66,7 @@ func (a *Admin) CreateKey(ctx context.Context, n NewKey) (*CreatedKey, error) {
 		return nil, invalid(err)
 	}
 	if key.Site != access.EverySite {
-		if err := a.checkThere(ctx, key.Site); err != nil {
+		if err := a.checkChangeable(ctx, key.Site); err != nil {
 			return nil, err
 		}
 	}

@@ -141,6 +141,33 @@ func TestBadKeys(t *testing.T) {
 	})
 }
 
+// TestDamagedKey: it is shown with what is wrong, and stands in nobody's way.
+func TestDamagedKey(t *testing.T) {
+	bothWays(t, func(t *testing.T, actions admin.Actions, _ queue.Queue, st store.Store) {
+		ctx := t.Context()
+		const id = "AAAAAAAAAA" // before all others
+		check(t, st.SwapRecord(ctx, store.KeyKind, &store.Record{Name: id, Body: []byte(`{"site":"shop",`)}))
+		_, err := actions.AddSite(ctx, "shop", admin.SiteChange{Origins: &[]string{"https://shop.example"}})
+		check(t, err)
+		good, err := actions.CreateKey(ctx, admin.NewKey{Site: "shop", Scope: access.Read})
+		check(t, err)
+		for _, site := range []string{"", "shop"} {
+			keys, err := actions.Keys(ctx, site)
+			check(t, err)
+			if len(keys) != 2 || !strings.Contains(keys[0].Note, "cannot be read") {
+				t.Fatalf("keys of %q: %+v", site, keys)
+			}
+			wantEqual(t, "damaged key", keys[0], admin.Key{ID: id, Prefix: id, Note: keys[0].Note})
+			wantEqual(t, "good key", keys[1], good.Key)
+		}
+		_, err = actions.ChangeSite(ctx, "shop", admin.SiteChange{Origins: &[]string{}})
+		check(t, err)
+		removed, err := actions.RemoveSite(ctx, "shop")
+		check(t, err)
+		wantEqual(t, "removed", *removed, admin.RemovedSite{Site: "shop", RevokedKeys: 1})
+	})
+}
+
 // TestGuarded uses the paths on a port that others reach, with keys of all
 // kinds, and looks for tokens in all that is written.
 func TestGuarded(t *testing.T) {

@@ -115,7 +115,7 @@ func (a *Admin) AddSite(ctx context.Context, name string, change SiteChange) (*S
 
 // ChangeSite is part of Actions.
 func (a *Admin) ChangeSite(ctx context.Context, name string, change SiteChange) (*Site, error) {
-	if err := a.checkThere(ctx, name); err != nil {
+	if err := a.checkChangeable(ctx, name); err != nil {
 		return nil, err
 	}
 	if change.Origins != nil && len(*change.Origins) == 0 {
@@ -146,7 +146,17 @@ func (a *Admin) checkThere(ctx context.Context, name string) error {
 	if err := a.checkSite(ctx, name); !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return fmt.Errorf("site %s was not added, and has no events; `daybook sites add %s` adds it: %w", name, name, store.ErrNotFound)
+	return fmt.Errorf("site %s was not added, and has no events: %w", name, store.ErrNotFound)
+}
+
+// checkChangeable is checkThere for whoever sets or makes something for the
+// site: it tells how it gets there.
+func (a *Admin) checkChangeable(ctx context.Context, name string) error {
+	err := a.checkThere(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		err = fmt.Errorf("%w; `daybook sites add %s` adds it", err, name)
+	}
+	return err
 }
 
 // RemoveSite is part of Actions.

@@ -84,8 +84,11 @@ func TestSiteSettings(t *testing.T) {
 		removed, err := actions.RemoveSite(ctx, "shop")
 		check(t, err)
 		wantEqual(t, "removed", *removed, admin.RemovedSite{Site: "shop"})
-		if _, err := actions.RemoveSite(ctx, "shop"); !errors.Is(err, store.ErrNotFound) {
+		if _, err := actions.RemoveSite(ctx, "shop"); !errors.Is(err, store.ErrNotFound) || strings.Contains(err.Error(), "sites add") {
 			t.Errorf("removed twice: %v", err)
+		}
+		if _, err := actions.Site(ctx, "shop"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("shown when it is removed: %v", err)
 		}
 		if _, err := actions.RemoveSite(ctx, "a b"); err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Errorf("no name of a site: %v", err)
@@ -162,7 +165,8 @@ func TestSitesOnTheSocket(t *testing.T) {
 		{http.MethodPatch, "/admin/sites/blog", `{}`, 404, "was not added"},
 		{http.MethodGet, "/admin/sites/shop", ``, 200, `"origins":["https://shop.example"],"bots":"keep","datacenters":false,"strip_slash":false,"lower_case":false,"paths":["/user/*"]}`},
 		{http.MethodDelete, "/admin/sites/shop", ``, 200, `{"site":"shop","revoked_keys":0,"has_data":false}`},
-		{http.MethodDelete, "/admin/sites/shop", ``, 404, "was not added"},
+		{http.MethodDelete, "/admin/sites/shop", ``, 404, "was not added, and has no events: not found\""},
+		{http.MethodGet, "/admin/sites/shop", ``, 404, "was not added, and has no events: not found\""},
 		{http.MethodPut, "/admin/sites/shop", ``, 405, "not allowed"},
 	} {
 		if status, body := curl(t, socket, c.method, c.path, c.body); status != c.status || !strings.Contains(body, c.says) {

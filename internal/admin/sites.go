@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 
 	"github.com/gorilla/mux"
@@ -108,6 +109,11 @@ func (a *Admin) Site(ctx context.Context, name string) (*Site, error) {
 	settings, err := a.sites.Get(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if reflect.ValueOf(settings).IsZero() { // then only data tells that it is there
+		if err := a.checkThere(ctx, name); err != nil {
+			return nil, err
+		}
 	}
 	s := newSite(name, settings)
 	return &s, nil

@@ -51,6 +51,9 @@ func TestSites(t *testing.T) {
 		one, err := actions.Site(t.Context(), "a")
 		check(t, err)
 		wantEqual(t, "site a", *one, a)
+		one, err = actions.Site(t.Context(), "new")
+		check(t, err)
+		wantEqual(t, "site new", *one, other)
 		if _, err := actions.Rebuild(t.Context(), "x"); !errors.Is(err, store.ErrNotFound) {
 			t.Error(err)
 		}
