@@ -30,7 +30,25 @@ func TestReferrer(t *testing.T) {
 		{`https://other.example\@google.com/`, "shop.example", "other.example"},
 		{"https://other.example/%zz", "shop.example", "other.example"},
 		{"https://xn--bcher-kva.example/", "shop.example", "xn--bcher-kva.example"},
-		{"https://[2001:db8::1]:8080/", "shop.example", "[2001:db8::1]"},
+		{"https://bücher.example/", "shop.example", "bücher.example"},
+		{"https://a_b.example/", "shop.example", "a_b.example"},
+
+		// Numbers of machines.
+		{"https://[2001:db8::1]:8080/", "shop.example", ""},
+		{"http://192.0.2.1/router", "shop.example", ""},
+		{"http://anna@192.0.2.1:8080", "shop.example", ""},
+		{"http://3221225985/", "shop.example", ""},
+		{"http://0xc0.0x2.1/", "shop.example", ""},
+		{"192.0.2.1", "shop.example", ""},
+		{"192.0.2.1/router", "shop.example", ""},
+
+		// What follows a host though nothing separates it as it should.
+		{"https%3A%2F%2Fmail.example%2F%3Fq%3Dsecret%26email%3Djoe%40x.example", "shop.example", "https"},
+		{"https://a.example%2Fpath%3Ftoken%3Dabc", "shop.example", "a.example"},
+		{"https://a.example;sid=123/", "shop.example", "a.example"},
+		{"https://a.example&token=x", "shop.example", "a.example"},
+		{"https://a.example and more", "shop.example", "a.example"},
+		{"https://shop.example;sid=123/", "shop.example", ""},
 		{"https://notgoogle.com/", "shop.example", "notgoogle.com"},
 		{"https://google.com.evil.example/", "shop.example", "google.com.evil.example"},
 
@@ -51,6 +69,9 @@ func TestReferrer(t *testing.T) {
 		{"other.example/reset/secret", "shop.example", "other.example"},
 		{"/account?token=secret", "shop.example", ""},
 		{"newsletter?user=anna", "shop.example", "newsletter"},
+		{"newsletter%3Fuser=anna", "shop.example", "newsletter"},
+		{"session=abc123", "shop.example", "session"},
+		{"version 1.2", "shop.example", "version 1.2"},
 		{"mailto:anna@example.org", "shop.example", "mailto"},
 		{"tel:+4930123456", "shop.example", "tel"},
 		{"anna@example.org", "shop.example", ""},
@@ -62,15 +83,35 @@ func TestReferrer(t *testing.T) {
 	}
 }
 
-// Nothing stays of a referrer but its host or a name.
+// The names of the lists are themselves kept as they are, since they are sent
+// again with the events of an export.
+func TestReferrerNames(t *testing.T) {
+	for host, name := range referrers {
+		if got := Referrer(name, ""); got != name {
+			t.Errorf("Referrer(%q) = %q", name, got)
+		}
+		if got := Referrer("https://"+host, ""); got != name {
+			t.Errorf("Referrer(https://%s) = %q, and not %q", host, got, name)
+		}
+	}
+}
+
+// Nothing stays of a referrer but its host or a name, and that stays.
 func FuzzReferrer(f *testing.F) {
 	f.Add("https://u:p@host.example:1/p?q#f", "shop.example")
 	f.Add("a://@:@//?#", "")
 	f.Add(`x:\\y`, "y")
+	f.Add("http://[::1]/x", "")
+	f.Add("http://[::1", "")
+	f.Add("http://1.2.3.4./", "")
+	f.Add("https%3A%2F%2Fa.example", "")
 	f.Fuzz(func(t *testing.T, referrer, own string) {
 		got := Referrer(referrer, own)
-		if strings.ContainsAny(got, "?#@/\\") {
+		if strings.ContainsAny(got, "?#@/\\%=") {
 			t.Errorf("Referrer(%q, %q) = %q", referrer, own, got)
+		}
+		if again := Referrer(got, own); again != got {
+			t.Errorf("Referrer(%q, %q) = %q, and of that %q", referrer, own, got, again)
 		}
 	})
 }

@@ -5,16 +5,19 @@ usage: count.py LOG.gz OFFSET
 
 LOG.gz is in Apache's combined format. An event is a GET with status 2xx or
 304; its path is the request's target without query and fragment, its user the
-pair of client address and user agent. OFFSET is that of the site's time zone
-to UTC, in minutes. Prints JSON: for each day and for the whole ("all") what
-Daybook should report of it.
+pair of client address and user agent, its referrer what docs/visitors.md says,
+with the lists of names as data. OFFSET is that of the site's time zone to UTC,
+in minutes. Prints JSON: for each day and for the whole ("all") what Daybook
+should report of it.
 """
 
 import datetime
 import gzip
 import json
+import pathlib
 import re
 import sys
+import urllib.parse
 from collections import defaultdict
 
 LINE = re.compile(
@@ -22,13 +25,40 @@ LINE = re.compile(
     r'"(?P<method>[A-Z]+) (?P<target>\S+) HTTP/[0-9.]+" (?P<status>\d{3}) \S+ '
     r'"(?P<referrer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)"')
 
+LISTS = [pathlib.Path(__file__).parents[2] / "internal/visitor/lists" / name
+         for name in ("referrers.txt", "referrers-own.txt")]
+
 VISIT_GAP = 30 * 60  # seconds
 
 
+def referrers():
+    """The names of hosts, as the lists of Daybook have them; later lines count."""
+    names = {}
+    for path in LISTS:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if not line.startswith("#"):
+                name, hosts = line.split("\t")
+                names.update(dict.fromkeys(hosts.split(), name))
+    return names
+
+
+NAMES = referrers()
+
+
 def referrer(field):
-    """The page without query and fragment; what Apache escaped as a browser would."""
-    page = re.split("[?#]", "" if field == "-" else field)[0]
-    return re.sub(r"\\x([0-9a-f]{2})", lambda m: "%" + m[1].upper(), page)
+    """The name that the host of a page is known by, or the host; of what is no address what a name can have."""
+    if field == "-":
+        return ""
+    if not re.match("[a-z]+://", field):
+        return re.split(r"[:/?#\\%=]", field)[0]
+    host = re.match(r"[\w.-]*", urllib.parse.urlsplit(field).hostname or "")[0].removeprefix("www.")
+    if re.fullmatch("[0-9.]*", host):
+        return ""  # nothing, or the number of a machine
+    parts = host.split(".")
+    for i in range(len(parts)):
+        if name := NAMES.get(".".join(parts[i:])):
+            return name
+    return host
 
 
 def events(log, zone):

@@ -167,9 +167,11 @@ func (c *client) get(path string, params url.Values, answer any) {
 }
 
 // near holds an estimate of users to the truth, within three standard errors.
+// What is given is that of the estimate; how far it may be from the truth is
+// the same share of the truth.
 func (c *client) near(what string, got, want int, standardError float64) {
 	c.Helper()
-	if math.Abs(float64(got-want)) > 3*standardError {
+	if math.Abs(float64(got-want))*float64(got) > 3*standardError*float64(want) {
 		c.Errorf("%s: %d users with a standard error of %.2f, really %d", what, got, standardError, want)
 	}
 }
