@@ -145,7 +145,7 @@ func TestBadKeys(t *testing.T) {
 func TestDamagedKey(t *testing.T) {
 	bothWays(t, func(t *testing.T, actions admin.Actions, _ queue.Queue, st store.Store) {
 		ctx := t.Context()
-		const id = "AAAAAAAAAA" // before all others
+		const id = "2222222222" // before all others
 		check(t, st.SwapRecord(ctx, store.KeyKind, &store.Record{Name: id, Body: []byte(`{"site":"shop",`)}))
 		_, err := actions.AddSite(ctx, "shop", admin.SiteChange{Origins: &[]string{"https://shop.example"}})
 		check(t, err)
