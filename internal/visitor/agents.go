@@ -15,7 +15,7 @@ const (
 	maxCached = 1 << 10
 	// maxLooked is how much of a user agent is looked at. Those of people have
 	// up to some 700 bytes.
-	maxLooked = 2 << 10
+	maxLooked = 768
 )
 
 // Agents tells what user agents are. It remembers those that it has seen
@@ -49,6 +49,7 @@ func NewAgents() *Agents {
 // Of tells what a user agent is. The strings may be of any length and contain
 // anything.
 func (a *Agents) Of(userAgent string, hints Hints) Agent {
+	userAgent = userAgent[:min(len(userAgent), maxLooked)]
 	key := agentKey{userAgent, hints}
 	a.mu.RLock()
 	agent, young := a.young[key]
@@ -79,7 +80,6 @@ func (a *Agents) Of(userAgent string, hints Hints) Agent {
 
 // look tells what a user agent is without the cache.
 func (a *Agents) look(userAgent string, hints Hints) Agent {
-	userAgent = userAgent[:min(len(userAgent), maxLooked)]
 	if strings.Contains(hints.Brands, "HeadlessChrome") {
 		return Agent{Kind: Bot, Reason: Headless}
 	}

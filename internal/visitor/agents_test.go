@@ -55,6 +55,9 @@ func TestPeople(t *testing.T) {
 		{"Firefox", "Android", "mobile", "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"},
 		{"Firefox", "Android", "tablet", "Mozilla/5.0 (Android 15; Tablet; rv:140.0) Gecko/140.0 Firefox/140.0"},
 		{"Chrome", "Android", "mobile", "Mozilla/5.0 (Linux; Android 14; CUBOT X18) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36"},
+		{"Chrome", "Android", "mobile", "Mozilla/5.0 (Linux; Android 15; moto g robot) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"},
+		{"Chrome", "Android", "mobile", "Mozilla/5.0 (Linux; Android 14; Smart Robot 5 Build/UP1A.231005.007) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"},
+		{"UC Browser", "Android", "mobile", "UCWEB/2.0 (Linux; U; Adr 5.1; en-US; CUBOT NOTE S) U2/1.0.0 UCBrowser/10.7.0.636 U2/1.0.0 Mobile"},
 		{"UC Browser", "Android", "mobile", "Mozilla/5.0 (Linux; U; Android 14; en-US; RMX3710) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/123.0.6312.80 UCBrowser/14.2 Mobile Safari/537.36"},
 		{"Mi Browser", "Android", "mobile", "Mozilla/5.0 (Linux; U; Android 14; zh-cn; 23078RKD5C Build/UKQ1) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/123.0 Mobile Safari/537.36 XiaoMi/MiuiBrowser/19.5"},
 		{"Huawei Browser", "HarmonyOS", "mobile", "Mozilla/5.0 (Linux; Android 14; HarmonyOS) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/114 HuaweiBrowser/15.0 Mobile Safari/537.36"},
@@ -120,11 +123,13 @@ func TestBots(t *testing.T) {
 	for userAgent, reason := range map[string]string{
 		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": Crawler,
 		"Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": Crawler,
-		"Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)":                                                Crawler,
-		"Scrapy/2.11.0 (+https://scrapy.org)":                                                                                    Crawler,
-		"Mozilla/5.0 (compatible; NobodyKnowsIt/1.0; +https://it.example/about)":                                                 Crawler,
-		chrome + " unheardof-crawler/1.0":                                                                                        Crawler,
-		chrome + " UnheardOfBot/1.0":                                                                                             Crawler,
+		"Mozilla/5.0 (compatible; bingbot/2.0; +http://www.bing.com/bingbot.htm)": Crawler,
+		"Scrapy/2.11.0 (+https://scrapy.org)":                                     Crawler,
+		"Mozilla/5.0 (compatible; NobodyKnowsIt/1.0; +https://it.example/about)":  Crawler,
+		chrome + " unheardof-crawler/1.0":                                         Crawler,
+		"Mozilla/5.0 (Linux; Android 14; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36 (compatible; UnheardOfBot/1.0)": Crawler,
+		"Mozilla/5.0 (Linux; Android 14; UnheardOf; +https://it.example) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36":          Crawler,
+		chrome + " UnheardOfBot/1.0": Crawler,
 		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; GPTBot/1.2; +https://openai.com/gptbot)":                 AI,
 		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; ClaudeBot/1.0; +claudebot@anthropic.com)":                AI,
 		"Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko); compatible; ChatGPT-User/1.0; +https://openai.com/bot":              AI,
@@ -265,9 +270,14 @@ func TestCache(t *testing.T) {
 		t.Error("the cache has the caller's string and not one of its own")
 	}
 	size := len(a.young)
-	a.Of("Mozilla/5.0 ("+strings.Repeat("x", maxCached)+")", Hints{})
+	a.Of(steady, Hints{Brands: strings.Repeat("x", maxCached)})
 	if len(a.young) != size {
-		t.Error("a very long user agent is kept")
+		t.Error("very long hints are kept")
+	}
+	long := "Mozilla/5.0 (" + strings.Repeat("x", maxLooked)
+	a.Of(long, Hints{})
+	if _, ok := a.young[agentKey{userAgent: long[:maxLooked]}]; !ok {
+		t.Error("of a very long user agent what is looked at is not kept")
 	}
 	if n := testing.AllocsPerRun(100, func() { a.Of(steady, Hints{}) }); n != 0 {
 		t.Errorf("a hit allocates %v times", n)
@@ -335,6 +345,23 @@ func BenchmarkAgentsMiss(b *testing.B) {
 	for b.Loop() {
 		a.look(sample[i%len(sample)], Hints{})
 		i++
+	}
+}
+
+// What takes longest is an agent that contains many fixed strings and fits none
+// of their expressions.
+func BenchmarkAgentsWorst(b *testing.B) {
+	a := NewAgents()
+	for _, c := range []struct{ name, userAgent string }{
+		{"one", "Mozilla/5.0 " + strings.Repeat("rawler", maxLooked)},
+		{"all", "Mozilla/5.0 " + allFixed(a.bots)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			userAgent := c.userAgent[:maxLooked]
+			for b.Loop() {
+				a.look(userAgent, Hints{})
+			}
+		})
 	}
 }
 

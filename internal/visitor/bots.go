@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 )
 
@@ -113,20 +114,29 @@ func fixed(re *syntax.Regexp) string {
 
 // of gives the reason of the first pattern that fits.
 func (b *bots) of(userAgent string) (reason string, ok bool) {
-	first := len(b.patterns)
+	var buffer [16]int
+	for _, n := range b.appendLikely(buffer[:0], userAgent) {
+		if p := &b.patterns[n]; p.full == nil || p.full.MatchString(userAgent) {
+			return p.reason, true
+		}
+	}
+	return "", false
+}
+
+// appendLikely appends the patterns whose fixed strings a user agent contains,
+// in the order of the lists and each once: whoever sends an agent of nothing
+// but such strings must not have an expression tried at each of them.
+func (b *bots) appendLikely(likely []int, userAgent string) []int {
 	for i := range len(userAgent) - startLength + 1 {
 		rest := userAgent[i:]
 		for _, n := range b.byStart[[startLength]byte{rest[0], rest[1], rest[2]}] {
-			p := &b.patterns[n]
-			if n < first && strings.HasPrefix(rest, p.fixed) && (p.full == nil || p.full.MatchString(userAgent)) {
-				first = n
+			if strings.HasPrefix(rest, b.patterns[n].fixed) {
+				likely = append(likely, n)
 			}
 		}
 	}
-	if first == len(b.patterns) {
-		return "", false
-	}
-	return b.patterns[first].reason, true
+	slices.Sort(likely)
+	return slices.Compact(likely)
 }
 
 // namesItselfBot tells whether what says that it is a browser says also that
@@ -134,20 +144,35 @@ func (b *bots) of(userAgent string) (reason string, ok bool) {
 // plus, as only bots have it.
 func namesItselfBot(userAgent string) bool {
 	lower := strings.ToLower(userAgent)
-	for _, word := range []string{"crawl", "spider", "scraper", "+http"} {
+	if strings.Contains(lower, "+http") {
+		return true
+	}
+	lower = withoutModel(lower)
+	for _, word := range []string{"crawl", "spider", "scraper"} {
 		if strings.Contains(lower, word) {
 			return true
 		}
 	}
 	for rest := lower; ; {
-		before, after, ok := strings.Cut(rest, "bot")
+		_, after, ok := strings.Cut(rest, "bot")
 		if !ok {
 			return false
 		}
-		// Words go on behind it, as in "bottom", and Cubot makes phones.
-		if (after == "" || after[0] < 'a' || after[0] > 'z') && !strings.HasSuffix(before, "cu") {
+		if after == "" || after[0] < 'a' || after[0] > 'z' { // words go on behind it, as in "bottom"
 			return true
 		}
 		rest = after
 	}
+}
+
+// withoutModel gives a user agent in lower case without what Android says of
+// the device, "(Linux; Android 14; CUBOT X18)", since models have all sorts of
+// names.
+func withoutModel(lower string) string {
+	before, rest, _ := strings.Cut(lower, "(linux; ")
+	device, behind, ok := strings.Cut(rest, ")")
+	if ok && (strings.Contains(device, "android ") || strings.Contains(device, "adr ")) { // UC Browser writes "Adr"
+		return before + behind
+	}
+	return lower
 }

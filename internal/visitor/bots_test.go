@@ -69,6 +69,48 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
+// allFixed has the fixed strings of all patterns that consist of more.
+func allFixed(b *bots) string {
+	var all strings.Builder
+	for _, p := range b.patterns {
+		if p.full != nil {
+			all.WriteString(p.fixed)
+		}
+	}
+	return strings.Repeat(all.String(), 10)
+}
+
+// However often the fixed string of a pattern stands in an agent, its
+// expression is tried once.
+func TestPatternsAreTriedOnce(t *testing.T) {
+	b := agents().bots
+	full := 0
+	for _, p := range b.patterns {
+		if p.full != nil {
+			full++
+		}
+	}
+	tried := func(userAgent string) (n int) {
+		for _, i := range b.appendLikely(nil, userAgent) {
+			if b.patterns[i].full != nil {
+				n++
+			}
+		}
+		return n
+	}
+	for _, c := range []struct {
+		userAgent string
+		most      int
+	}{
+		{strings.Repeat("rawler", 341), tried("rawler")},
+		{allFixed(b), full},
+	} {
+		if n := tried(c.userAgent); n == 0 || n > c.most {
+			t.Errorf("%d expressions are tried, and not at most %d: %.80s", n, c.most, c.userAgent)
+		}
+	}
+}
+
 func FuzzPatterns(f *testing.F) {
 	want := naive(f)
 	for _, userAgent := range readSample(f, "bots.txt")[:10] {

@@ -110,6 +110,7 @@ var systems = []name{
 	{"Nintendo", "Nintendo"},
 	{"Roku", "Roku"},
 	{"CrOS", "ChromeOS"},
+	{"; Adr ", "Android"}, // of UC Browser
 	{"FreeBSD", "FreeBSD"}, {"OpenBSD", "OpenBSD"}, {"NetBSD", "NetBSD"},
 	{"BlackBerry", "BlackBerry"}, {"BB10", "BlackBerry"}, {"PlayBook", "BlackBerry"},
 	{"SymbianOS", "Symbian"}, {"Symbian/", "Symbian"}, {"SymbOS", "Symbian"}, {"Series60", "Symbian"},
