@@ -28,6 +28,8 @@ const (
 	// saltsAhead is how long before its first use a salt is made, so that a
 	// store that is away then is not missed.
 	saltsAhead = time.Hour
+	// clocksApart is how far the clocks of processes may be apart.
+	clocksApart = time.Hour
 
 	saltBytes = 32
 	// saltsInterval is how often Salts looks which there must be, and
@@ -173,35 +175,47 @@ func (s *Salts) look() error {
 	if err != nil {
 		return fmt.Errorf("read the salts of visitors: %w", err)
 	}
+	failed := s.destroy(ctx, stored, first)
+	ending := dateOf(now.Add(clocksApart - behind)) // what is before it is over soon
 	for d := first; d.String() <= last.String(); d = dateOf(time.Date(d.year, d.month, d.day+1, 0, 0, 0, 0, time.UTC)) {
 		record, ok := stored[d.String()]
-		if !ok {
+		if !ok && salts[d] != nil && d.String() < ending.String() {
+			// A process whose clock is ahead has destroyed it. It stays so.
+			continue
+		}
+		if len(record.Body) != saltBytes {
+			if ok {
+				s.log.Warn("a salt of visitors is damaged and is replaced", "date", d, "bytes", len(record.Body), "must", saltBytes)
+			}
 			// One that the store has lost is put there again, since its IDs
 			// have been in use.
-			record = store.Record{Name: d.String(), Body: salts[d]}
+			record = store.Record{Name: d.String(), Rev: record.Rev, Body: salts[d]}
 			if record.Body == nil {
 				record.Body = make([]byte, saltBytes)
 				_, _ = rand.Read(record.Body) // never fails
 			}
 			if record, err = s.keep(ctx, record); err != nil {
-				return fmt.Errorf("make the salt of visitors of %s: %w", d, err)
+				return errors.Join(failed, fmt.Errorf("make the salt of visitors of %s: %w", d, err))
 			}
-		}
-		if len(record.Body) != saltBytes {
-			return fmt.Errorf("the salt of visitors of %s has %d bytes and not %d; the record is damaged", d, len(record.Body), saltBytes)
 		}
 		salts[d] = record.Body
 	}
+	return failed
+}
+
+// destroy destroys the salts of all dates before the first.
+func (s *Salts) destroy(ctx context.Context, stored map[string]store.Record, first date) error {
+	var failed error
 	for _, name := range slices.Sorted(maps.Keys(stored)) {
 		if name >= first.String() {
-			continue
+			break
 		}
 		// Another process may have been faster.
 		if err := s.records.DropRecord(ctx, store.SaltKind, stored[name]); err != nil && !errors.Is(err, store.ErrConflict) {
-			return fmt.Errorf("destroy the salt of visitors of %s: %w", name, err)
+			failed = fmt.Errorf("destroy the salt of visitors of %s: %w", name, err)
 		}
 	}
-	return nil
+	return failed
 }
 
 // stored reads the salts that there are, by their names.
@@ -222,7 +236,7 @@ func (s *Salts) stored(ctx context.Context) (map[string]store.Record, error) {
 	}
 }
 
-// keep writes a new salt, or gives the one that another process has written
+// keep writes a salt, or gives the one that another process has written
 // in the meantime.
 func (s *Salts) keep(ctx context.Context, record store.Record) (store.Record, error) {
 	err := s.records.SwapRecord(ctx, store.SaltKind, &record)
@@ -234,7 +248,7 @@ func (s *Salts) keep(ctx context.Context, record store.Record) (store.Record, er
 		return record, err
 	}
 	winner, ok := stored[record.Name]
-	if !ok {
+	if !ok || len(winner.Body) != saltBytes {
 		return record, errors.New("somebody has destroyed it at once; are the clocks of all machines right?")
 	}
 	return winner, nil

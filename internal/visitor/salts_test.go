@@ -297,13 +297,73 @@ func TestLostSaltIsKept(t *testing.T) {
 	})
 }
 
-func TestSaltsThatCannotStart(t *testing.T) {
-	damaged := newMemory()
-	name := time.Now().UTC().Format(time.DateOnly)
-	damaged.salts[name] = store.Record{Name: name, Rev: 1, Body: make([]byte, 31)}
-	if err := NewSalts(damaged, quiet).Start(); err == nil || !strings.Contains(err.Error(), name) {
-		t.Errorf("with a salt that is too short: %v", err)
-	}
+// What a process with the right clock has destroyed one with a slow clock does
+// not bring back.
+func TestDestroyedSaltStaysDestroyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		begin(t, m, quiet)
+		slow := NewSalts(m, quiet)
+		slow.now = func() time.Time { return time.Now().Add(-clocksApart + time.Minute) }
+		if err := slow.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = slow.Stop(context.Background()) })
+		const name = "2000-01-01"
+		over := time.Date(2000, 1, 2, 12, 0, 0, 0, time.UTC)
+		time.Sleep(time.Until(over.Add(-time.Second)))
+		if !slices.Contains(m.names(), name) {
+			t.Fatalf("before the date is over there are %v", m.names())
+		}
+		gone := false
+		for range 180 {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			there := slices.Contains(m.names(), name)
+			if gone && there {
+				t.Fatalf("at %s a salt is back that was destroyed", time.Now())
+			}
+			gone = !there
+		}
+		if !gone {
+			t.Errorf("the salt of %s is there still", name)
+		}
+	})
+}
+
+// A damaged salt is replaced, and does not keep others from being destroyed.
+func TestDamagedSaltIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		today := time.Now().UTC().Format(time.DateOnly)
+		damage := func() {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.salts[today] = store.Record{Name: today, Rev: m.salts[today].Rev + 1, Body: make([]byte, saltBytes-1)}
+		}
+		damage()
+		m.salts["1999-12-01"] = store.Record{Name: "1999-12-01", Rev: 1, Body: make([]byte, saltBytes)}
+		var log bytes.Buffer
+		s := begin(t, m, slog.New(slog.NewTextHandler(&log, nil)))
+		if names := m.names(); slices.Contains(names, "1999-12-01") {
+			t.Errorf("what is over is there still: %v", names)
+		}
+		if !strings.Contains(log.String(), today) {
+			t.Errorf("the log does not tell that the salt of %s is damaged:\n%s", today, log.String())
+		}
+		id := idOf(t, s, time.Now(), time.UTC)
+		// While a process knows it the same one is put there again.
+		damage()
+		time.Sleep(saltsInterval + time.Second)
+		synctest.Wait()
+		if other := idOf(t, begin(t, m, quiet), time.Now(), time.UTC); other != id {
+			t.Errorf("after it was damaged the ID %s became %s", id, other)
+		}
+	})
+}
+
+// Who is stopped before the start, or twice, has no salt and no fault.
+func TestStop(t *testing.T) {
 	s := NewSalts(newMemory(), quiet)
 	for range 2 {
 		if err := s.Stop(context.Background()); err != nil {
