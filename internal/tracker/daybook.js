@@ -16,9 +16,10 @@
     const script = document.currentScript
     const stub = window.daybook
     // Whoever has the script in the page twice is counted once.
-    if (!script || stub && stub.site) return
+    if (stub && stub.site) return
+    const data = script ? script.dataset : {} // a module has none
+    if (!data.site) throw 'nothing is counted: use <script defer src=... data-site=...>, and no module'
 
-    const data = script.dataset
     const endpoint = new URL(data.api || '/event', script.src)
     if (data.key) endpoint.searchParams.set('key', data.key)
 
@@ -37,6 +38,9 @@
     const held = []
     // waiting are the retries that are to come.
     const waiting = new Set()
+    // clicked is the marked element that this turn of the event loop has counted
+    // a click of: of one on a label browsers make a second one, on its control.
+    let clicked
 
     const optedOut = () => {
       try {
@@ -45,10 +49,10 @@
     }
 
     // here gives the URL of the page without its query, which may hold secrets.
-    // With data-hash the route behind the # is part of the path; "#" and "#/" are
-    // the page itself.
+    // With data-hash the route behind "#/" or "#!" is part of the path; without a
+    // route it is the page itself. What else stands behind a # may be a secret.
     const here = () => {
-      const route = 'hash' in data && location.hash.replace(/^#!?\/?/, '').split(/[?#]/)[0]
+      const route = 'hash' in data && (/^#[!/]\/?([^?#]*)/.exec(location.hash) || [])[1]
       return location.origin + (route ? location.pathname.replace(/\/?$/, '/') + route : location.pathname)
     }
 
@@ -56,13 +60,14 @@
     // but it has an ID, so that it can be sent again and is counted once: after
     // 1, 5 and 25 seconds, or at once when the page goes away.
     const deliver = (body, delay) => {
+      if (optedOut()) return
       const again = () => {
         if (delay > 25e3) return
-        const retry = () => {
+        const retry = safely(() => {
           clearTimeout(timer)
           waiting.delete(retry)
           deliver(body, delay * 5)
-        }
+        })
         const timer = setTimeout(retry, delay)
         waiting.add(retry)
       }
@@ -72,7 +77,7 @@
           method: 'POST', body, keepalive: true, credentials: 'omit', referrerPolicy: 'origin'
         }).then(answer => {
           if (answer.status == 429 || answer.status > 499) again()
-        }, again)
+        }).catch(again)
       } else if (!navigator.sendBeacon(endpoint, body)) {
         again()
       }
@@ -118,7 +123,11 @@
       const link = event.target.closest('a[href]')
       if (event.button > (link ? 1 : 0)) return
       const marked = event.target.closest('[data-daybook-event]:not(form)')
-      if (marked) track(marked.dataset.daybookEvent)
+      if (marked && marked != clicked) {
+        clicked = marked
+        setTimeout(() => { clicked = null })
+        track(marked.dataset.daybookEvent)
+      }
       if (!link || !/^http/.test(link.protocol)) return
       const path = link.host + link.pathname
       const type = link.pathname.split('.').pop().toLowerCase()

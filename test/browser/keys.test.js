@@ -70,7 +70,7 @@ test('pages of the allowed origin count with the public key, and no others', asy
 
   assert.equal(await load(pages.origin('copied.test') + '/the-public-key'), null)
   assert.equal(await show(pages.origin('copied.test') + '/the-public-key'), null)
-  assert.equal(await load(pages.origin() + '/no-key'), null)
+  assert.equal(await load(pages.origin() + '/no-key'), 401)
   assert.equal(await show(pages.origin() + '/no-key'), null)
 
   await daybook.expect('shop', {
@@ -80,5 +80,15 @@ test('pages of the allowed origin count with the public key, and no others', asy
 
   await daybook.command('keys', 'revoke', publicKey)
   await eventually('the key to be revoked', async () => await show(pages.origin() + '/the-public-key') === null)
-  assert.equal(await load(pages.origin() + '/the-public-key'), null)
+  await visit(browser, async (page, events) => {
+    await page.clock.install()
+    await page.goto(pages.origin() + '/the-public-key')
+    assert.equal(await answer(() => events[0]), 401)
+    await page.evaluate(() => window.daybook('signup'))
+    assert.equal(await answer(() => events[1]), 401)
+    await page.clock.runFor(60_000) // longer than all waits for another try together
+    await page.evaluate(() => window.daybook('last'))
+    assert.equal(await answer(() => events[2]), 401)
+    assert.match(events[2].postData(), /"last"/) // nothing was sent again before it
+  })
 })

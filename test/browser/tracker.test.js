@@ -40,6 +40,22 @@ const answered = (events, number) => eventually(`${number} answered events`, asy
   return answers.filter(answer => answer?.status() === 202).length >= number
 })
 
+// types gives the types of the events that a page has sent.
+const types = events => events.map(event => JSON.parse(event.postData()).event_type)
+
+// hide makes the next page of a browser hidden until its become('visible').
+const hide = page => page.addInitScript(() => {
+  let state = 'hidden'
+  Object.defineProperty(document, 'visibilityState', {get: () => state})
+  window.become = now => {
+    state = now
+    document.dispatchEvent(new Event('visibilitychange'))
+  }
+})
+
+// allRetries is more than all waits for another try together, in milliseconds.
+const allRetries = 60_000
+
 test('a page that is loaded is one view, and nothing more is sent than is documented', async () => {
   pages.add('/load', tracker('load'))
   pages.add('/news', `<a href="${pages.origin()}/load?utm_source=newsletter&token=secret#top">read on</a>`,
@@ -116,16 +132,18 @@ test('navigations that the page intercepts are counted', async () => {
 test('in hash mode the part behind # is of the path, otherwise it is nothing', async () => {
   for (const [site, attributes] of [['hash', 'data-hash'], ['no-hash', '']]) {
     const url = pages.add(`/${site}/`, tracker(site, attributes) + `
-      <a id="home" href="#/">home</a> <a id="cart" href="#/cart?step=1">cart</a> <a id="user" href="#!/user/a%20b">user</a>`)
+      <a id="home" href="#/">home</a> <a id="cart" href="#/cart?step=1">cart</a> <a id="user" href="#!/user/a%20b">user</a>
+      <a id="token" href="#access_token=secret">token</a>`)
     await visit(browser, async (page, events) => {
       await page.goto(url)
       for (const link of ['#home', '#cart', '#user']) await page.click(link)
       await page.goBack()
-      await answered(events, site === 'hash' ? 4 : 1)
+      await page.click('#token') // no route, so this is the page itself
+      await answered(events, site === 'hash' ? 5 : 1)
     })
   }
   await daybook.expect('hash', one({
-    events: 4, views: 4, event_type: {page_view: 4}, path: {'/hash/': 1, '/hash/cart': 2, '/hash/user/a%20b': 1}
+    events: 5, views: 5, event_type: {page_view: 5}, path: {'/hash/': 2, '/hash/cart': 2, '/hash/user/a%20b': 1}
   }))
   await daybook.expect('no-hash', one({events: 1, views: 1, event_type: {page_view: 1}, path: {'/no-hash/': 1}}))
 })
@@ -150,8 +168,7 @@ test('custom events come from calls, also early ones, and from attributes', asyn
     await page.click('#order')
     await page.click('i')
     await answered(events, 6)
-    assert.deepEqual(events.map(event => JSON.parse(event.postData()).event_type),
-      ['page_view', 'early', 'signup', 'play', 'order', 'inner'])
+    assert.deepEqual(types(events), ['page_view', 'early', 'signup', 'play', 'order', 'inner'])
     const signup = JSON.parse(events[2].postData())
     assert.deepEqual(signup, {
       site_id: 'events', event_type: 'signup', event_id: signup.event_id, path: url, user_id: '7', country: 'NZ'
@@ -160,6 +177,23 @@ test('custom events come from calls, also early ones, and from attributes', asyn
   await daybook.expect('events', one({
     events: 6, views: 1, users: 2, path: {'/events': 1},
     event_type: {page_view: 1, early: 1, signup: 1, play: 1, order: 1, inner: 1}
+  }))
+})
+
+test('a click on a label, of which the browser makes two, is counted once', async () => {
+  const url = pages.add('/label', tracker('label') + `
+    <label data-daybook-event="agree"><input type="checkbox"><span>I agree</span></label>`)
+  await visit(browser, async (page, events) => {
+    await page.goto(url)
+    await page.click('span')
+    assert.ok(await page.isChecked('input'))
+    await page.click('span')
+    await page.click('input')
+    await answered(events, 4)
+    assert.deepEqual(types(events), ['page_view', 'agree', 'agree', 'agree'])
+  })
+  await daybook.expect('label', one({
+    events: 4, views: 1, event_type: {page_view: 1, agree: 3}, path: {'/label': 1}
   }))
 })
 
@@ -215,6 +249,32 @@ test('whoever opted out is not counted', async () => {
   }))
 })
 
+test('opting out also stops what waits for the page to be seen, or for another try', async () => {
+  pages.handle('/broken/event', (request, answer) => answer.writeHead(503, {'Access-Control-Allow-Origin': '*'}).end())
+  const url = pages.add('/opt-out-late', tracker('opt-out-late', `data-api="${pages.origin('proxy.test')}/broken/event"`))
+  await visit(browser, async (page, events) => {
+    await page.clock.install()
+    await hide(page)
+    await page.goto(url)
+    await page.evaluate(() => {
+      window.daybook('held')
+      localStorage.setItem('daybook_ignore', 'true')
+      window.become('visible')
+      localStorage.removeItem('daybook_ignore')
+      window.daybook('tried')
+    })
+    await eventually('an answer', async () => (await events[0]?.existingResponse())?.status() === 503)
+    await page.evaluate(() => localStorage.setItem('daybook_ignore', 'true'))
+    await page.clock.runFor(allRetries)
+    await page.evaluate(() => {
+      localStorage.removeItem('daybook_ignore')
+      window.daybook('last')
+    })
+    await eventually('the last event', () => types(events).includes('last'))
+    assert.deepEqual(types(events), ['tried', 'last'])
+  })
+})
+
 test('a page that may not have a storage is counted', async () => {
   pages.add('/sandboxed', tracker('sandboxed'))
   const url = pages.add('/frame', '<iframe src="/sandboxed" sandbox="allow-scripts"></iframe>')
@@ -247,14 +307,7 @@ test('pages of the own machine are counted only if they are told to', async () =
 test('a page that nobody has seen is counted once somebody sees it', async () => {
   const url = pages.add('/hidden', tracker('hidden') + '<p>seen</p>')
   await visit(browser, async (page, events) => {
-    await page.addInitScript(() => {
-      let state = 'hidden'
-      Object.defineProperty(document, 'visibilityState', {get: () => state})
-      window.become = now => {
-        state = now
-        document.dispatchEvent(new Event('visibilitychange'))
-      }
-    })
+    await hide(page)
     await page.goto(url)
     await page.evaluate(() => window.daybook('played'))
     await page.evaluate(() => history.pushState(null, '', '/hidden/moved'))
@@ -356,6 +409,59 @@ test('a browser without keepalive sends beacons', async () => {
     await page.close({runBeforeUnload: true})
     await daybook.expect('beacon', one({events: 1, views: 1, event_type: {page_view: 1}, path: {'/beacon': 1}}))
   })
+})
+
+test('what is refused is sent once', async () => {
+  const url = pages.add('/refused', tracker('refused'))
+  await visit(browser, async (page, events) => {
+    await page.clock.install()
+    await page.goto(url)
+    await page.evaluate(() => window.daybook('wrong', {utm_source: 'x'.repeat(300)}))
+    await eventually('the refusal', async () => (await events[1]?.existingResponse())?.status() === 422)
+    await page.evaluate(() => window.daybook('right'))
+    await answered(events, 2)
+    await page.clock.runFor(allRetries)
+    await page.evaluate(() => window.daybook('last'))
+    await answered(events, 3)
+    assert.deepEqual(types(events), ['page_view', 'wrong', 'right', 'last'])
+  })
+})
+
+test('a page that breaks fetch sees nothing of it', async () => {
+  const url = pages.add('/broken-fetch', `
+    <script>
+      const answers = [async () => {}, () => { throw Error('broken') }, async () => { throw Error('away') }]
+      window.calls = 0
+      window.fetch = () => answers[calls++ % 3]()
+    </script>` + tracker('broken-fetch'))
+  await visit(browser, async (page, events) => {
+    const calls = number => page.waitForFunction(number => window.calls === number, number)
+    await page.clock.install()
+    await page.goto(url)
+    await calls(1)
+    await page.clock.runFor(1000)
+    await calls(2)
+    await page.evaluate(() => window.daybook('signup'))
+    await page.clock.runFor(1000)
+    await calls(4)
+    await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide')))
+    await calls(5)
+    assert.equal(events.length, 0)
+  })
+})
+
+test('a script that cannot count says so', async () => {
+  const src = `src="${daybook.ingest}/js/daybook.js"`
+  for (const [pathname, line] of [['/no-site', `<script ${src}></script>`],
+    ['/module', `<script type="module" ${src} data-site="module"></script>`]]) {
+    const url = pages.add(pathname, line)
+    await visit(browser, async (page, events) => {
+      const warned = page.waitForEvent('console', message => message.type() === 'warning')
+      await page.goto(url)
+      assert.match((await warned).text(), /data-site=/)
+      assert.equal(events.length, 0)
+    })
+  }
 })
 
 test('what a server that is away did not get is sent again and counted once', async () => {
