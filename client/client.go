@@ -143,8 +143,10 @@ type Client struct {
 	heldBytes int
 	// hurry is up to which event, counted as taken, nothing waits for others,
 	// because somebody waits in Flush.
-	hurry  uint64
-	closed bool
+	hurry uint64
+	// flushes are those that wait.
+	flushes map[*flush]struct{}
+	closed  bool
 	// stats has no Waiting; it follows from the others. Events are delivered
 	// or dropped in the order in which they were taken.
 	stats    Stats
@@ -158,6 +160,12 @@ type Client struct {
 type entry struct {
 	line []byte    // with its end
 	due  time.Time // when it has waited for others long enough
+}
+
+// flush is a Flush that waits for the first target events that Track took.
+type flush struct {
+	target, dropped uint64
+	reason          error // of the last that was dropped
 }
 
 // New makes a client for the server at address, such as
@@ -206,6 +214,7 @@ func New(address string, o Options) (*Client, error) {
 	c := &Client{
 		url: strings.TrimRight(u.String(), "/") + "/events", key: o.Key, site: o.Site, opts: o,
 		wake: make(chan struct{}, 1), ended: make(chan struct{}), settled: make(chan struct{}),
+		flushes: map[*flush]struct{}{},
 	}
 	c.http, c.ownHTTP = httpClient(o.HTTP)
 	c.zip, _ = gzip.NewWriterLevel(nil, gzip.BestSpeed) // which is a level that there is
@@ -248,26 +257,28 @@ func (c *Client) Track(e Event) error {
 // ended.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
-	before, target := c.stats.Dropped, c.stats.Taken
-	c.hurry = max(c.hurry, target)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	f := &flush{target: c.stats.Taken}
+	c.flushes[f] = struct{}{}
+	defer delete(c.flushes, f)
+	c.hurry = max(c.hurry, f.target)
 	c.look()
 	for {
-		c.mu.Lock()
 		settled, done := c.settled, c.stats.Delivered+c.stats.Dropped
-		dropped, reason := c.stats.Dropped-before, c.lastDrop
-		c.mu.Unlock()
 		switch {
-		case done >= target && dropped > 0:
-			return fmt.Errorf("daybook: %d events were dropped: %w", dropped, reason)
-		case done >= target:
+		case done >= f.target && f.dropped > 0:
+			return fmt.Errorf("daybook: %d events were dropped: %w", f.dropped, f.reason)
+		case done >= f.target:
 			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("daybook: %d events are still to be delivered: %w", f.target-done, context.Cause(ctx))
 		}
+		c.mu.Unlock()
 		select {
 		case <-settled:
 		case <-ctx.Done():
-			return fmt.Errorf("daybook: %d events are still to be delivered: %w", target-done, context.Cause(ctx))
 		}
+		c.mu.Lock()
 	}
 }
 
@@ -379,25 +390,35 @@ func (c *Client) take() []entry {
 
 // settle reports what is dropped of a batch, and counts what became of it.
 func (c *Client) settle(batch []entry, rejected []*RejectedError, err error) {
-	dropped := len(rejected)
 	if err != nil {
-		dropped = len(batch)
 		c.drop(batch, err)
 	}
 	for _, r := range rejected {
-		err = r
 		c.drop(batch[r.Index:r.Index+1], r)
 	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	place := c.stats.Delivered + c.stats.Dropped // of the batch's first event
+	lost := func(first, events int, reason error) {
+		c.stats.Dropped += uint64(events)
+		c.lastDrop = reason
+		for f := range c.flushes {
+			if from := place + uint64(first); from < f.target {
+				f.dropped += min(uint64(events), f.target-from)
+				f.reason = reason
+			}
+		}
+	}
+	if err != nil {
+		lost(0, len(batch), err)
+	}
+	for _, r := range rejected {
+		lost(r.Index, 1, r)
+	}
+	c.stats.Delivered = place + uint64(len(batch)) - c.stats.Dropped
 	for _, e := range batch {
 		c.heldBytes -= len(e.line)
-	}
-	c.stats.Dropped += uint64(dropped)
-	c.stats.Delivered += uint64(len(batch) - dropped)
-	if err != nil {
-		c.lastDrop = err
 	}
 	close(c.settled)
 	c.settled = make(chan struct{})

@@ -425,6 +425,31 @@ func TestFlushEnds(t *testing.T) {
 	})
 }
 
+// A Flush is for what was taken before it, also when later events are in its
+// last batch.
+func TestFlushIsForEventsBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{fault: func(int) fault { return fault{takes: 10 * time.Second} }}
+		c, _ := newClient(t, n, Options{BatchEvents: 10})
+		track(t, c, 11) // the last one waits for the first ten
+		flushes := make(chan error, 2)
+		go func() { flushes <- c.Flush(t.Context()) }()
+		synctest.Wait()
+		_ = c.Track(Event{Type: PageView, Path: refusedPath}) // is taken
+		later := c.Flush(t.Context())
+		if err := <-flushes; err != nil {
+			t.Errorf("before it was refused: %v", err)
+		}
+		if later == nil || !strings.Contains(later.Error(), "1 events were dropped: the server refused the event") {
+			t.Errorf("after it was taken: %v", later)
+		}
+		if !slices.Equal(n.sizes, []int{10, 2}) {
+			t.Errorf("batches of %d events", n.sizes)
+		}
+		_ = c.Close(t.Context())
+	})
+}
+
 // Close during an outage ends with its context, and tells of all that is
 // lost. What is being sent then is broken off.
 func TestCloseDuringOutage(t *testing.T) {
