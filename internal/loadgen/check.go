@@ -124,7 +124,7 @@ func fetch(ctx context.Context, client *http.Client, reportURL, key string, d *D
 		return stats{}, true, fmt.Errorf("%s: %w", u, err)
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-		return stats{}, false, fmt.Errorf("%s answered %d: %.200s: make a key that may send and read with \"daybook keys create --scope admin\", and give it with --key or DAYBOOK_KEY", u, resp.StatusCode, bytes.TrimSpace(body))
+		return stats{}, false, fmt.Errorf("%s answered %d: %.200s: make a key that may send and read with \"daybook keys create --site '*' --scope admin\", and give it with --key or DAYBOOK_KEY", u, resp.StatusCode, bytes.TrimSpace(body))
 	}
 	if resp.StatusCode != http.StatusOK {
 		return stats{}, resp.StatusCode == http.StatusServiceUnavailable, fmt.Errorf("%s answered %d: %.200s", u, resp.StatusCode, body)

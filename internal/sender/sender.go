@@ -82,7 +82,7 @@ type Sender struct {
 	reached atomic.Bool
 }
 
-// New makes a Sender. Its error says what is wrong with the address.
+// New makes a Sender. Its error says what is wrong with the address or the key.
 func New(o Options) (*Sender, error) {
 	u, err := url.Parse(o.To)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
@@ -90,6 +90,9 @@ func New(o Options) (*Sender, error) {
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("address %q has a query or a fragment: allowed is only scheme, host, port and path", o.To)
+	}
+	if strings.ContainsFunc(o.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the key has spaces, line ends or other characters that no key has: give it as `daybook keys create` printed it")
 	}
 	transport := o.Transport
 	if transport == nil {
@@ -317,7 +320,7 @@ func (s *Sender) refused(path string, a answer) error {
 	known := json.Unmarshal(a.body, &said) == nil && said.Error != ""
 	switch {
 	case known && (a.status == http.StatusUnauthorized || a.status == http.StatusForbidden):
-		return fmt.Errorf("%s%s answered %d: %s: make a key for it with \"daybook keys create --scope ingest\", and give it with --key or DAYBOOK_KEY", s.to, path, a.status, said.Error)
+		return fmt.Errorf("%s%s answered %d: %s: make a key for it with \"daybook keys create --site SITE --scope ingest\", and give it with --key or DAYBOOK_KEY", s.to, path, a.status, said.Error)
 	case known:
 		return fmt.Errorf("%s%s answered %d: %s", s.to, path, a.status, said.Error)
 	case a.status == http.StatusAccepted || a.status == http.StatusUnprocessableEntity:

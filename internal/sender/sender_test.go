@@ -128,7 +128,7 @@ func TestSendAnswers(t *testing.T) {
 	}{
 		{"nobody there", answer{err: errReset}, `no server answers at http://daybook.example:3000 (connection reset): start one with "daybook serve"`},
 		{"too large", answer{status: 413, body: `{"error":"the body is larger than 8388608 bytes"}`}, "answered 413: the body is larger"},
-		{"no key", answer{status: 401, body: `{"error":"this takes a key"}`}, `answered 401: this takes a key: make a key for it with "daybook keys create --scope ingest", and give it with --key`},
+		{"no key", answer{status: 401, body: `{"error":"this takes a key"}`}, `answered 401: this takes a key: make a key for it with "daybook keys create --site SITE --scope ingest", and give it with --key`},
 		{"wrong key", answer{status: 403, body: `{"error":"the key is for reading"}`}, `answered 403: the key is for reading: make a key`},
 		{"a proxy's password", answer{status: 401, body: "<html>"}, "is it the address where a Daybook server takes events?"},
 		{"another server", answer{status: 404, body: "<html>"}, "is it the address where a Daybook server takes events?"},
@@ -211,6 +211,15 @@ func TestWrongAddress(t *testing.T) {
 	for _, to := range []string{"", "localhost:3000", "127.0.0.1:3000", "ftp://x", "http://", "http://x?y", "http://x#y", "http://[", "/events"} {
 		if _, err := sender.New(sender.Options{To: to}); err == nil || !strings.Contains(err.Error(), "allowed is") {
 			t.Errorf("%q: error %v", to, err)
+		}
+	}
+}
+
+func TestWrongKey(t *testing.T) {
+	for _, key := range []string{"db_ingest_1_x\n", "db ingest", "…"} {
+		_, err := sender.New(sender.Options{To: "http://daybook.example", Key: key})
+		if err == nil || !strings.Contains(err.Error(), "daybook keys create") || strings.Contains(err.Error(), key) {
+			t.Errorf("%q: error %v", key, err)
 		}
 	}
 }
