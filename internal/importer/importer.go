@@ -16,6 +16,7 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/progress"
 	"github.com/daybook-analytics/daybook/internal/sender"
+	"github.com/daybook-analytics/daybook/internal/visitor"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -51,6 +52,9 @@ type Options struct {
 	// All imports every request of an access log; without it an event is
 	// every GET with status 2xx or 304.
 	All bool
+	// SkipBots passes over the requests of an access log whose user agent is
+	// one of a bot, as internal/visitor knows them.
+	SkipBots bool
 	// Resume skips the lines that the state file says are confirmed.
 	Resume bool
 	// StateFile is where it is kept what is confirmed. The default is the
@@ -137,7 +141,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	defer send.Close()
 
 	started := time.Now()
-	r := &run{o: o, send: send, state: state{Version: stateVersion, To: send.To(), Site: o.Site, Format: o.Format, All: o.All}}
+	r := &run{o: o, send: send, state: state{Version: stateVersion, To: send.To(), Site: o.Site, Format: o.Format, All: o.All, SkipBots: o.SkipBots}}
 	if o.Resume {
 		var why string
 		if r.from, why = loadState(o.StateFile, r.state); why != "" {
@@ -154,6 +158,9 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	r.sum.print(o.Out)
 	return r.sum, err
 }
+
+// errBot says that a line is one of a bot, and is passed over.
+var errBot = errors.New("it is one of a bot")
 
 // errChanged says that what was confirmed is not what the files begin with.
 var errChanged = errors.New("the confirmed lines are not those of the files")
@@ -270,7 +277,11 @@ func (r *run) readFile(name string, last bool) error {
 		if r.o.Site == "" {
 			return fmt.Errorf("%s is an access log, which does not say of which site: give it with --site", in.name)
 		}
-		convert = (&accessLog{site: r.o.Site, all: r.o.All, ids: r.ids}).event
+		log := &accessLog{site: r.o.Site, all: r.o.All, ids: r.ids}
+		if r.o.SkipBots {
+			log.agents = visitor.NewAgents()
+		}
+		convert = log.event
 	case FormatNDJSON:
 		convert = r.jsonEvent
 	}
@@ -323,6 +334,8 @@ func (r *run) skip() error {
 func (r *run) count(at place, empty bool, event any, err error) {
 	r.sum.Lines++
 	switch {
+	case errors.Is(err, errBot):
+		r.sum.Bots++
 	case err != nil:
 		r.sum.Malformed++
 		r.sum.MalformedLines = appendProblem(r.sum.MalformedLines, at, err.Error())
@@ -402,12 +415,14 @@ type accessLog struct {
 	site string
 	all  bool
 	ids  *ids
+	// agents, if set, tell bots, which are passed over.
+	agents *visitor.Agents
 	// combined is set once a line had a user agent. From then on a line
 	// without is one that was cut off.
 	combined bool
 }
 
-// event is the event of a line, nil if it is none.
+// event is the event of a line, nil if it is none. The error may be errBot.
 func (a *accessLog) event(line []byte) (any, error) {
 	l, err := parseAccessLine(line)
 	if err != nil {
@@ -420,6 +435,9 @@ func (a *accessLog) event(line []byte) (any, error) {
 	method, target, ok := splitRequest(l.request)
 	if !ok || !a.all && !isView(method, l.status) {
 		return nil, nil
+	}
+	if a.agents != nil && a.agents.Of(unescape(l.agent), visitor.Hints{}).Kind == visitor.Bot {
+		return nil, errBot
 	}
 	return webEvent{
 		ID:        a.ids.next(a.site, line),
@@ -437,7 +455,7 @@ func isView(method []byte, status int) bool {
 	return string(method) == "GET" && (status >= 200 && status < 300 || status == 304)
 }
 
-// jsonEvent is the event of a line of NDJSON, nil if it is one of a bot.
+// jsonEvent is the event of a line of NDJSON. The error may be errBot.
 func (r *run) jsonEvent(line []byte) (any, error) {
 	e, err := parseJSONEvent(line)
 	if err != nil {
@@ -446,7 +464,7 @@ func (r *run) jsonEvent(line []byte) (any, error) {
 	// An export has the events of bots too. Ingest, which knows the sender and
 	// not theirs, would take them for those of people.
 	if e.text(rollup.Bot.String()) != "" {
-		return nil, nil
+		return nil, errBot
 	}
 	if r.o.Site != "" {
 		e.set("site_id", r.o.Site)

@@ -290,7 +290,7 @@ null
 	if want := []string{"one signup ", "one page_view /x", "one page_view /x", "two <b> "}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if sum.Lines != 10 || sum.Malformed != 3 || sum.Rejected != 1 || sum.Skipped != 1 {
+	if sum.Lines != 10 || sum.Malformed != 3 || sum.Rejected != 1 || sum.Bots != 1 || sum.Skipped != 0 {
 		t.Errorf("summary %+v", sum)
 	}
 	if want := []Problem{{"standard input", 5, "site_id is missing: allowed is 1 to 128 letters, digits and . _ : -"}}; !reflect.DeepEqual(sum.RejectedLines, want) {
@@ -308,6 +308,41 @@ null
 	}
 	if sum, got := run("three"); len(got) != 4+5 || sum.Accepted != 5 || !strings.HasPrefix(got[8], "three ") {
 		t.Errorf("with a site: %+v, %q", sum, got)
+	}
+}
+
+// Of an access log bots are passed over only if that is asked for, and what
+// stays has the same IDs.
+func TestSkipBots(t *testing.T) {
+	var log strings.Builder
+	for i, agent := range []string{
+		"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
+		`Mozilla/5.0 (compatible; \"Some\x22 Bot\x2f1.0)`,
+		"curl/8.5.0",
+		"-",
+	} {
+		fmt.Fprintf(&log, "192.0.2.%d - - [17/May/2015:10:00:00 +0000] \"GET / HTTP/1.1\" 200 17 \"-\" \"%s\"\n", i, agent)
+	}
+	log.WriteString("192.0.2.9 - - [17/May/2015:10:00:00 +0000] \"POST / HTTP/1.1\" 200 17 \"-\" \"Googlebot/2.1\"\n")
+	server, to := sendertest.Start(t)
+	o := Options{To: to, Site: "s", Files: []string{logFile(t, log.String())}, StateFile: stateFile(t)}
+	var out strings.Builder
+	o.SkipBots, o.Out = true, &out
+	if sum := importFiles(t, o); sum.Accepted != 3 || sum.Bots != 3 || sum.Skipped != 1 || sum.Malformed != 0 {
+		t.Errorf("without bots: %+v", sum)
+	}
+	if !strings.Contains(out.String(), "3 events of bots passed over") {
+		t.Errorf("the summary does not tell of bots:\n%s", out.String())
+	}
+	// The state file is of an import without bots, which the next one is not.
+	o.SkipBots, o.Resume = false, true
+	if sum := importFiles(t, o); sum.Accepted != 6 || sum.Bots != 0 || sum.Resumed != 0 {
+		t.Errorf("with bots: %+v", sum)
+	}
+	if n := len(server.Events()); n != 6 {
+		t.Errorf("%d events, want 6", n)
 	}
 }
 

@@ -26,6 +26,8 @@ type state struct {
 	Site   string `json:"site"`
 	Format string `json:"format"`
 	All    bool   `json:"all"`
+	// SkipBots is false in the files of versions that did not have it.
+	SkipBots bool `json:"skip_bots"`
 
 	mark
 }
@@ -63,7 +65,7 @@ func loadState(path string, want state) (from mark, why string) {
 	}
 	from, s.mark = s.mark, want.mark
 	if s != want {
-		return mark{}, fmt.Sprintf("%s is of an import with another --to, --site, --format or --all", path)
+		return mark{}, fmt.Sprintf("%s is of an import with another --to, --site, --format, --all or --skip-bots", path)
 	}
 	return from, ""
 }

@@ -12,8 +12,9 @@ type Summary struct {
 	// before, Lines how many were read after those.
 	Resumed, Lines int64
 	// Malformed lines could not be read; Skipped are those of access logs
-	// that are no event, and events of bots; empty lines are neither.
-	Malformed, Skipped int64
+	// that are no event, and Bots those that were passed over as events of
+	// bots; empty lines are none of these.
+	Malformed, Skipped, Bots int64
 	// MalformedLines are the first of them.
 	MalformedLines []Problem
 
@@ -57,7 +58,10 @@ func (s *Summary) print(w io.Writer) {
 	printProblems(w, s.RejectedLines, s.Rejected)
 	fmt.Fprintf(w, "%10d lines malformed\n", s.Malformed)
 	printProblems(w, s.MalformedLines, s.Malformed)
-	fmt.Fprintf(w, "%10d lines are no event (no request, not a GET with status 2xx or 304, or one of a bot)\n", s.Skipped)
+	fmt.Fprintf(w, "%10d lines are no event (no request, not a GET with status 2xx or 304)\n", s.Skipped)
+	if s.Bots > 0 {
+		fmt.Fprintf(w, "%10d events of bots passed over\n", s.Bots)
+	}
 	if s.Retries > 0 {
 		fmt.Fprintf(w, "%10d requests sent again while the server was away or busy\n", s.Retries)
 	}
