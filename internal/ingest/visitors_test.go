@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -164,7 +165,7 @@ func TestPagesNameNobody(t *testing.T) {
 	}
 	old := time.Now().Add(-maxPublicAge - time.Hour).Format(time.RFC3339)
 	body := fmt.Sprintf(`{"site_id":"shop","event_type":"e","timestamp":%q}`, old)
-	headers := append(page, "Content-Type", "text/plain")
+	headers := slices.Concat(page, []string{"Content-Type", "text/plain"})
 	if answer := post(w.rt, "/event", body, headers...); answer.Code != 422 {
 		t.Errorf("an old event with a public key: %d %s", answer.Code, answer.Body)
 	}
