@@ -41,7 +41,7 @@ type Book struct {
 	begun  atomic.Bool
 	wake   chan struct{}
 
-	// Of whoever reads: Start, and then its goroutine.
+	// Of whoever reads: who calls Read, and after Start its goroutine.
 	known   map[recordName]read
 	failing bool
 }
@@ -58,8 +58,7 @@ type recordName struct {
 	name string
 }
 
-// NewBook makes a Book of the records in a store. It knows nothing before Read
-// or Start. Without records, where they are nil, nobody has made keys or set
+// NewBook makes a Book of the records in a store. It knows nothing before Read. Without records, where they are nil, nobody has made keys or set
 // anything of sites.
 func NewBook(records store.Records, log *slog.Logger) *Book {
 	b := &Book{records: records, log: log, known: map[recordName]read{}, wake: make(chan struct{}, 1)}
@@ -226,7 +225,7 @@ func (b *Book) read(ctx context.Context) (damaged, err error) {
 				switch {
 				case err == nil:
 					old = read{record.Rev, value}
-				case ok:
+				case ok && kind != store.KeyKind:
 					damaged = err
 				default:
 					damaged = err

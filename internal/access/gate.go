@@ -100,8 +100,11 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 		if pass.Key == nil && g.closed(page) {
 			return Pass{}, unauthorized(w, "a key is needed here: give it as Authorization: Bearer KEY")
 		}
-		if err := g.rebound(r, page); err != nil {
-			return Pass{}, err
+		// The way of events tells nothing.
+		if g.scope == Read {
+			if err := g.rebound(r, page); err != nil {
+				return Pass{}, err
+			}
 		}
 	}
 	return pass, g.bound(w, r, &pass)
@@ -111,6 +114,9 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 func (g *Gate) closed(page *Page) bool {
 	return g.opts.Mode == Always || g.opts.Mode == Auto && page.Closed(g.scope)
 }
+
+// Ready tells whether keys and sites are known.
+func (g *Gate) Ready() bool { return g.book.Page() != nil }
 
 // AllowsOrigin tells whether there may be a site that pages of a web origin may
 // send events of.
@@ -165,16 +171,16 @@ func (g *Gate) AdmitOverview(w http.ResponseWriter, r *http.Request) error {
 
 // rebound refuses what a page has a browser on this machine ask for by a name
 // of its own, which it has let stand for this machine (DNS rebinding): it would
-// read what is open to this machine only. The way of events tells nothing.
+// read what is open to this machine only.
 func (g *Gate) rebound(r *http.Request, page *Page) error {
-	if g.scope != Read || g.opts.Mode != Auto || g.closed(page) {
+	if g.opts.Mode != Auto || g.closed(page) {
 		return nil
 	}
 	name := r.Host
 	if host, _, err := net.SplitHostPort(name); err == nil {
 		name = host
 	}
-	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil || name == "localhost" || name == "" {
+	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil || strings.EqualFold(name, "localhost") || name == "" {
 		return nil
 	}
 	return forbidden("this server is open, but to its own machine only, and not by the name " + web.Shorten(name) + ": make a key, or say --auth=none")

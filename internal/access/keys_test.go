@@ -261,3 +261,20 @@ func TestKeysWithoutAStore(t *testing.T) {
 		t.Errorf("revoke site: %d, %v", n, err)
 	}
 }
+
+// TestKeyDamagedLater has the record of a key damaged that was read before: it
+// opens nothing any more, and its role stays closed.
+func TestKeyDamagedLater(t *testing.T) {
+	r := newRecords()
+	key, token := r.key(t, Key{Site: "shop", Scope: Read})
+	b := NewBook(r, new(log).logger())
+	check(t, b.Read(t.Context()))
+	if b.Page().Key(token) == nil {
+		t.Fatal("the key is not known")
+	}
+	r.put(store.KeyKind, key.ID, `{"site":"shop",`)
+	check(t, b.Read(t.Context()))
+	if b.Page().Key(token) != nil || !b.Page().Closed(Read) {
+		t.Errorf("it opens: %v; closed: %t", b.Page().Key(token), b.Page().Closed(Read))
+	}
+}

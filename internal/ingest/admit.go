@@ -110,6 +110,9 @@ func (in *Ingest) allowOrigin(w http.ResponseWriter, r *http.Request) bool {
 // enough that any allows the origin, and the request itself is looked at more
 // closely.
 func (in *Ingest) preflight(w http.ResponseWriter, r *http.Request) error {
+	if in.opts.Gate != nil && !in.opts.Gate.Ready() {
+		return access.ErrUnread
+	}
 	if !in.allowOrigin(w, r) {
 		return &web.Error{
 			Status: http.StatusForbidden, Message: "no site allows pages of this origin to send events",

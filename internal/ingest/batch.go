@@ -17,7 +17,7 @@ const mediaNDJSON, mediaXNDJSON = "application/ndjson", "application/x-ndjson"
 
 var batchMedia = []string{"application/json", "text/plain", mediaXNDJSON, mediaNDJSON}
 
-// errTooMany refuses a batch as a whole.
+// errTooMany makes the error that refuses a batch as a whole.
 func errTooMany(most int) error {
 	return &web.Error{
 		Status:  http.StatusRequestEntityTooLarge,

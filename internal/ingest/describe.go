@@ -7,7 +7,6 @@ import (
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/visitor"
-	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -22,7 +21,10 @@ func (in *Ingest) receive(s *sender, sent *event.Sent) (*event.Event, error) {
 	e := &sent.Event
 	if s.public() {
 		if age := s.now.Sub(e.Time); age > maxPublicAge {
-			return nil, web.Invalid("timestamp", e.Time.Format(time.RFC3339), "is too old to be sent with a public key", "the last two days")
+			return nil, &event.FieldError{
+				Field: "timestamp", Value: e.Time.Format(time.RFC3339),
+				Problem: "is too old to be sent with a public key", Allowed: "the last two days",
+			}
 		}
 	}
 	if s.ofPage {

@@ -54,6 +54,8 @@ func TestPeople(t *testing.T) {
 		{"Opera", "Android", "mobile", android + "Chrome/138.0.0.0 Mobile Safari/537.36 OPR/90.0.0.0"},
 		{"Firefox", "Android", "mobile", "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0"},
 		{"Firefox", "Android", "tablet", "Mozilla/5.0 (Android 15; Tablet; rv:140.0) Gecko/140.0 Firefox/140.0"},
+		{"Instagram", "Android", "mobile", "Mozilla/5.0 (Linux; Android 9; CUBOT_X19 Build/PPR1.180610.011; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/79.0.3945.116 Mobile Safari/537.36 Instagram 131.0.0.23.116 Android (28/9; 480dpi; 1080x2016; CUBOT/CUBOT; CUBOT_X19; CUBOT_X19; mt6771; de_DE)"},
+		{"Firefox", "Android", "mobile", "Mozilla/5.0 (Android 9; CUBOT X19; Mobile; rv:68.0) Gecko/68.0 Firefox/68.0"},
 		{"Chrome", "Android", "mobile", "Mozilla/5.0 (Linux; Android 14; CUBOT X18) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 Mobile Safari/537.36"},
 		{"Chrome", "Android", "mobile", "Mozilla/5.0 (Linux; Android 15; moto g robot) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"},
 		{"Chrome", "Android", "mobile", "Mozilla/5.0 (Linux; Android 14; Smart Robot 5 Build/UP1A.231005.007) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36"},

@@ -154,9 +154,13 @@ func namesItselfBot(userAgent string) bool {
 		}
 	}
 	for rest := lower; ; {
-		_, after, ok := strings.Cut(rest, "bot")
+		before, after, ok := strings.Cut(rest, "bot")
 		if !ok {
 			return false
+		}
+		if strings.HasSuffix(before, "cu") { // the maker of phones, which apps name anywhere
+			rest = after
+			continue
 		}
 		if after == "" || after[0] < 'a' || after[0] > 'z' { // words go on behind it, as in "bottom"
 			return true
@@ -171,7 +175,7 @@ func namesItselfBot(userAgent string) bool {
 func withoutModel(lower string) string {
 	before, rest, _ := strings.Cut(lower, "(linux; ")
 	device, behind, ok := strings.Cut(rest, ")")
-	if ok && (strings.Contains(device, "android ") || strings.Contains(device, "adr ")) { // UC Browser writes "Adr"
+	if ok && !strings.Contains(device, "compatible;") && (strings.Contains(device, "android ") || strings.Contains(device, "adr ")) { // UC Browser writes "Adr"
 		return before + behind
 	}
 	return lower

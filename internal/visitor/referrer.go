@@ -48,10 +48,13 @@ func readReferrers(lists ...string) map[string]string {
 func Referrer(referrer, ownHost string) string {
 	scheme, rest, ok := strings.Cut(referrer, "://")
 	if !ok || !isScheme(scheme) {
+		if _, err := netip.ParseAddr(strings.Trim(referrer, "[].")); err == nil {
+			return ""
+		}
 		if i := strings.IndexAny(referrer, `:/?#\%=`); i >= 0 {
 			referrer = referrer[:i] // "mailto", of "mailto:…"
 		}
-		if _, err := netip.ParseAddr(referrer); err == nil || strings.Contains(referrer, "@") {
+		if _, err := netip.ParseAddr(strings.Trim(referrer, "[].")); err == nil || strings.Contains(referrer, "@") {
 			return ""
 		}
 		return referrer

@@ -41,6 +41,10 @@ func TestReferrer(t *testing.T) {
 		{"http://0xc0.0x2.1/", "shop.example", ""},
 		{"192.0.2.1", "shop.example", ""},
 		{"192.0.2.1/router", "shop.example", ""},
+		{"192.0.2.1.", "shop.example", ""},
+		{"2001:db8::1", "shop.example", ""},
+		{"[2001:db8::1]", "shop.example", ""},
+		{"fe80::1%eth0", "shop.example", ""},
 
 		// What follows a host though nothing separates it as it should.
 		{"https%3A%2F%2Fmail.example%2F%3Fq%3Dsecret%26email%3Djoe%40x.example", "shop.example", "https"},
