@@ -1,0 +1,216 @@
+// What the report role answers, and how it is asked. The meaning of each field
+// is in docs/api-report.md.
+import {sharedKey} from './route'
+
+/** Who asks, and what they may do. */
+export interface Session {
+  needs_key: boolean
+  key: {id: string; scope: 'read' | 'admin'; site: string} | null
+  operator: boolean
+  ingest_url: string
+  ingest_port: number
+  ingest_needs_key: boolean
+  version: string
+}
+
+/** seesAll tells whether somebody may ask about all sites. */
+export const seesAll = (s: Session) => s.key ? s.key.site === '*' : !s.needs_key
+
+interface About {
+  site_id: string
+  date?: string
+  from?: string
+  to?: string
+  source: 'rollup' | 'raw' | 'mixed'
+  timezone: string
+}
+
+/** A period, and beside it the one that it is compared with. */
+type Compared<T, Change> = T & {compare?: T; change?: Change; as_of: string | null}
+
+export interface Counts {
+  events: number
+  views: number
+  users: number
+  users_error: number
+  /** null by hour: a visit belongs to a day. */
+  visits: number | null
+  visits_error: number | null
+}
+
+export interface Bucket extends Counts {
+  start: string
+}
+
+export type Interval = 'hour' | 'day' | 'week' | 'month'
+
+export type Timeseries = Compared<
+  About & {interval: Interval; total: Counts; buckets: Bucket[]},
+  Record<'events' | 'views' | 'users' | 'visits', number | null>
+>
+
+export type Visits = Compared<
+  About & {
+    visits: number
+    visits_error: number
+    bounce_rate: number | null
+    bounce_rate_error: number | null
+    views_per_visit: number | null
+    average_duration: number | null
+    exact: boolean
+  },
+  Record<'visits' | 'bounce_rate' | 'views_per_visit' | 'average_duration', number | null>
+>
+
+export interface Row {
+  value: string
+  events?: number
+  views?: number
+  visits?: number
+  count_error?: number
+  visits_error?: number
+  share: number
+  users: number | null
+  users_error: number | null
+  users_at_most?: number
+}
+
+export type Breakdown = Compared<
+  About & {
+    dimension: string
+    metric: 'events' | 'views' | 'visits'
+    total: number
+    other: number
+    values: number
+    exact: boolean
+    floor: number
+    rows: Row[]
+  },
+  {total: number | null}
+>
+
+export interface Stats extends About {
+  total_views: number
+  total_events: number
+  bots: number
+  as_of: string | null
+}
+
+export interface Realtime {
+  last_5_minutes: {events: number; views: number; users: number}
+  last_30_minutes: {events: number; views: number; users: number}
+  complete: boolean
+  includes_queue: boolean
+}
+
+export interface Sites {
+  sites: (About & {events: number; views: number; users: number; users_error: number})[]
+  more: boolean
+}
+
+export interface Key {
+  id: string
+  prefix: string
+  site: string
+  scope: string
+  created: string
+  revoked?: string
+  note?: string
+}
+
+/** Why a question has no answer. */
+export class Failure extends Error {
+  /** status is that of HTTP; 0 where no server could be reached. */
+  constructor(readonly status: number, message: string, readonly allowed = '') {
+    super(message)
+  }
+}
+
+/** An answer, and how old the numbers in it were when it came, in milliseconds. */
+export interface Answer<T> {
+  data: T
+  age: number | null
+}
+
+export type Parameters = Record<string, string | string[]>
+
+export function question(path: string, parameters: Parameters): string {
+  const q = new URLSearchParams()
+  for (const [name, value] of Object.entries(parameters)) {
+    for (const one of [value].flat()) if (one) q.append(name, one)
+  }
+  return path + '?' + q
+}
+
+const contact = {lost: false, listeners: new Set<() => void>()}
+
+function setLost(lost: boolean) {
+  if (contact.lost === lost) return
+  contact.lost = lost
+  contact.listeners.forEach(tell => tell())
+}
+
+/** connection tells whether the last question reached a server. */
+export const connection = {
+  isLost: () => contact.lost,
+  subscribe(listener: () => void) {
+    contact.listeners.add(listener)
+    return () => contact.listeners.delete(listener)
+  }
+}
+
+interface Request {
+  method?: string
+  body?: unknown
+  signal?: AbortSignal
+  accept?: string
+}
+
+/** send asks the server, and gives its answer if that is a success. */
+async function send(url: string, {method = 'GET', body, signal, accept = 'application/json'}: Request): Promise<Response> {
+  const key = sharedKey()
+  let answer
+  try {
+    answer = await fetch(url, {
+      method,
+      signal,
+      headers: {
+        Accept: accept,
+        ...key && {Authorization: `Bearer ${key}`},
+        ...body !== undefined && {'Content-Type': 'application/json'}
+      },
+      body: body === undefined ? undefined : JSON.stringify(body)
+    })
+  } catch (e) {
+    if (signal?.aborted) throw e
+    setLost(true)
+    throw new Failure(0, 'The server cannot be reached.')
+  }
+  // What a proxy says whose server is away is no answer of ours.
+  const away = (answer.status === 502 || answer.status === 504) && !answer.headers.get('Content-Type')?.includes('json')
+  setLost(away)
+  if (away) throw new Failure(0, 'The server cannot be reached.')
+  if (answer.ok) return answer
+  const {error, allowed} = await answer.json().catch(() => ({})) as {error?: string; allowed?: string}
+  throw new Failure(answer.status, error ?? `The server answered with status ${answer.status}.`, allowed)
+}
+
+/** ask asks a question. A Failure tells why there is no answer. */
+export async function ask<T>(url: string, request: Request = {}): Promise<Answer<T>> {
+  const answer = await send(url, request)
+  const data = answer.status === 204 ? undefined : await answer.json()
+  // By the clock of the server: that of this machine may be wrong.
+  const asOf = Date.parse(answer.headers.get('Daybook-As-Of') ?? '')
+  const now = Date.parse(answer.headers.get('Date') ?? '') || Date.now()
+  return {data: data as T, age: asOf ? Math.max(0, now - asOf) : null}
+}
+
+/** download saves the table of an answer as the server names it. */
+export async function download(url: string): Promise<void> {
+  const answer = await send(url, {accept: 'text/csv'})
+  const name = /filename="([^"]+)"/.exec(answer.headers.get('Content-Disposition') ?? '')?.[1] ?? 'daybook.csv'
+  const file = URL.createObjectURL(await answer.blob())
+  Object.assign(document.createElement('a'), {href: file, download: name}).click()
+  // The browser has begun to read it by the next task at the latest.
+  setTimeout(() => URL.revokeObjectURL(file), 1000)
+}

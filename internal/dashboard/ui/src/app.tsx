@@ -1,0 +1,119 @@
+// Which page is shown, and to whom.
+import {Component, lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode} from 'react'
+import {ask, seesAll, type Failure, type Session} from './api'
+import {SessionContext, useLost, useSession, useTitle} from './hooks'
+import {Link} from './link'
+import {parseView, sharedKey, sitePath, useHref} from './route'
+import {SignIn} from './signin'
+import {SitePage} from './site/page'
+import {SitesPage} from './sites'
+
+const OperatorsPage = lazy(() => import('./operators/page'))
+
+export function App() {
+  const [session, setSession] = useState<Session>()
+  const [failure, setFailure] = useState<Failure>()
+  const [turn, setTurn] = useState(0)
+
+  useEffect(() => {
+    let timer = 0
+    ask<Session>('/session').then(({data}) => {
+      setSession(data)
+      setFailure(undefined)
+    }, (why: Failure) => {
+      setFailure(why)
+      if (why.status === 0 || why.status >= 500) timer = window.setTimeout(() => setTurn(n => n + 1), 3000)
+    })
+    return () => clearTimeout(timer)
+  }, [turn])
+
+  const reload = useCallback(() => setTurn(n => n + 1), [])
+  const state = useMemo(() => session && {session, reload, lost: reload}, [session, reload])
+
+  if (!state) return failure ? <Refused failure={failure} again={reload} /> : null
+  if (failure?.status === 401) return <Refused failure={failure} again={reload} />
+  return (
+    <SessionContext value={state}>
+      <Offline />
+      <ErrorBoundary>
+        <Page />
+      </ErrorBoundary>
+    </SessionContext>
+  )
+}
+
+function Page() {
+  const href = useHref()
+  const {session} = useSession()
+  const url = new URL(href)
+  const view = useMemo(() => parseView(new URL(href)), [href])
+  if (url.pathname === '/operators') return <Suspense><OperatorsPage /></Suspense>
+  if (session.needs_key && !session.key) return <SignIn />
+  if (view) return <SitePage key={view.site} view={view} />
+  if (url.pathname !== '/') return <NotFound />
+  return seesAll(session) ? <SitesPage /> : <OwnSite site={session.key!.site} />
+}
+
+/** OwnSite leads who may see one site alone to it. */
+function OwnSite({site}: {site: string}) {
+  return <Notice title="Daybook"><Link href={sitePath(site)}>{site}</Link></Notice>
+}
+
+function NotFound() {
+  return (
+    <Notice title="There is nothing here">
+      <p>Sites are at <code>/sites/NAME</code>. <Link href="/">Show all sites</Link></p>
+    </Notice>
+  )
+}
+
+/** Refused tells why nothing can be shown at all. */
+function Refused({failure, again}: {failure: Failure; again: () => void}) {
+  if (failure.status === 0) {
+    return <Notice title="The server cannot be reached"><p>Is Daybook running? It is tried again every few seconds.</p></Notice>
+  }
+  if (failure.status === 401 && sharedKey()) {
+    return <Notice title="This link does not work any more"><p>{failure.message}. Ask whoever sent it to you for a new one.</p></Notice>
+  }
+  return (
+    <Notice title="Daybook does not let you in">
+      <p>{failure.message}</p>
+      <button type="button" onClick={again}>Try again</button>
+    </Notice>
+  )
+}
+
+/** Notice is a page with nothing but a message. */
+export function Notice({title, children}: {title: string; children: ReactNode}) {
+  useTitle(title)
+  return <main className="notice"><h1>{title}</h1>{children}</main>
+}
+
+/** Offline tells, above whatever is shown, that it is not up to date. */
+function Offline() {
+  const lost = useLost()
+  return (
+    <div role="status" className={lost ? 'offline' : undefined}>
+      {lost && 'The server cannot be reached. What you see is what it said last; it is asked again every few seconds.'}
+    </div>
+  )
+}
+
+/** ErrorBoundary keeps a fault of the dashboard from leaving an empty page. */
+class ErrorBoundary extends Component<{children: ReactNode}, {error?: Error}> {
+  override state: {error?: Error} = {}
+
+  static getDerivedStateFromError(error: Error) {
+    return {error}
+  }
+
+  override render() {
+    if (!this.state.error) return this.props.children
+    return (
+      <Notice title="The dashboard has a fault">
+        <p>{this.state.error.message}</p>
+        <button type="button" onClick={() => location.reload()}>Load it again</button>
+      </Notice>
+    )
+  }
+}

@@ -1,0 +1,1 @@
+export default function OperatorsPage() { return <main>operators</main> }

@@ -1,0 +1,73 @@
+// Small parts that several pages have.
+import {useEffect, useRef, type ReactNode} from 'react'
+import type {Failure} from './api'
+import {count, margin} from './format'
+
+/** Estimate writes a number, and how far off it may be. */
+export function Estimate({value, error}: {value: number; error?: number | null}) {
+  const off = margin(error)
+  if (!off) return <>{count(value)}</>
+  return (
+    <span title={`An estimate: in 95 of 100 cases the true number is at most ${count(off)} more or less`}>
+      <span aria-label="about">≈</span> {count(value)} <small className="off">± {count(off)}</small>
+    </span>
+  )
+}
+
+/** Change writes how much more there is than in the other period. */
+export function Change({share, lessIsGood = false}: {share: number | null | undefined; lessIsGood?: boolean}) {
+  if (share === undefined) return null
+  if (share === null) return <span className="change">new</span>
+  const points = Math.abs(share * 100)
+  const text = points >= 1000 ? '> 1000' : points < 10 ? points.toFixed(1) : points.toFixed(0)
+  if (Number(text) === 0) return <span className="change">= 0 %</span>
+  const kind = share > 0 === lessIsGood ? 'worse' : 'better'
+  return (
+    <span className={`change ${kind}`}>
+      <span aria-hidden="true">{share > 0 ? '▲' : '▼'}</span> {text} %<span className="unseen"> {share > 0 ? 'more' : 'less'}</span>
+    </span>
+  )
+}
+
+/** Problem tells why there is no answer, and what to do. */
+export function Problem({failure, again}: {failure: Failure; again: () => void}) {
+  return (
+    <div className="empty" role="alert">
+      <p>{failure.message}</p>
+      {failure.allowed && <p className="hint">Allowed: {failure.allowed}</p>}
+      <button type="button" onClick={again}>Try again</button>
+    </div>
+  )
+}
+
+/** Dialog is a window above the page. Escape closes it, and so does a click beside it. */
+export function Dialog({title, close, children}: {title: string; close: () => void; children: ReactNode}) {
+  const ref = useRef<HTMLDialogElement>(null)
+  useEffect(() => {
+    const dialog = ref.current!
+    dialog.showModal()
+    return () => dialog.close()
+  }, [])
+  return (
+    <dialog ref={ref} aria-label={title} onCancel={e => { e.preventDefault(); close() }}
+      onMouseDown={e => e.target === ref.current && close()}>
+      <div className="dialog">
+        <header><h2>{title}</h2><button type="button" className="plain" onClick={close}>Close</button></header>
+        {children}
+      </div>
+    </dialog>
+  )
+}
+
+/** Copy shows a text to be copied. */
+export function Copy({label, text}: {label: string; text: string}) {
+  return (
+    <div className="copy">
+      <pre tabIndex={0} aria-label={label}><code>{text}</code></pre>
+      <button type="button" onClick={e => {
+        const button = e.currentTarget
+        navigator.clipboard.writeText(text).then(() => { button.textContent = 'Copied' }, () => { button.textContent = 'Select it, and copy' })
+      }}>Copy</button>
+    </div>
+  )
+}
