@@ -1,12 +1,10 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -112,22 +110,10 @@ func answer(w http.ResponseWriter, status int, out any, err error) error {
 	return nil
 }
 
-// decode reads the body of a request. A misspelt field must not be taken for
-// none: without its dry_run a request does what it should only tell of.
+// decode reads the body of a request: without its dry_run, misspelt, a request
+// would do what it should only tell of.
 func decode(w http.ResponseWriter, r *http.Request, in any) error {
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(in)
-	if err == nil {
-		if _, err = decoder.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		err = cmp.Or(err, errors.New("there is more behind its end"))
-	}
-	if errors.As(err, new(*http.MaxBytesError)) {
-		return err
-	}
-	return &web.Error{Status: http.StatusBadRequest, Message: "the body cannot be used: " + web.Shorten(err.Error())}
+	return web.ReadJSON(w, r, maxBody, in)
 }
 
 func parseLimit(r *http.Request) (int, error) {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -131,17 +130,4 @@ func withoutClient(r *http.Request, err error) string {
 		return err.Error()
 	}
 	return strings.ReplaceAll(err.Error(), r.RemoteAddr, "the client")
-}
-
-// WriteJSON answers with v as JSON on one line. v must be of a type that
-// always encodes.
-func WriteJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	// An error here means that the client has gone.
-	_, _ = w.Write(append(body, '\n'))
 }

@@ -12,6 +12,8 @@ import (
 const (
 	forwardedFor = "X-Forwarded-For"
 	forwarded    = "Forwarded" // RFC 7239
+
+	forwardedProto = "X-Forwarded-Proto"
 )
 
 // Proxies are the addresses of the proxies that are trusted to say for whom
@@ -102,6 +104,27 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 		return direct
 	}
 	return client
+}
+
+// OverTLS tells whether the client's own connection is TLS: that to here, or
+// what a trusted proxy says of the one to it. Whoever forges that wins nothing:
+// it decides about their own cookies alone.
+func (p Proxies) OverTLS(r *http.Request) bool {
+	if r.TLS != nil || !p.Trusts(r) {
+		return r.TLS != nil
+	}
+	// The first of several is the one that was next to the client.
+	if proto, _, _ := strings.Cut(r.Header.Get(forwardedProto), ","); proto != "" {
+		return strings.EqualFold(strings.TrimSpace(proto), "https")
+	}
+	element, _, _ := strings.Cut(r.Header.Get(forwarded), ",")
+	for pair := range strings.SplitSeq(element, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		if strings.EqualFold(name, "proto") {
+			return strings.EqualFold(strings.Trim(value, `"`), "https")
+		}
+	}
+	return false
 }
 
 // walk reads entries from the right, from the proxy direct on, for as long as
