@@ -41,6 +41,8 @@ type Options struct {
 	// that come without a key or with a public one, unless this machine itself
 	// sends them; zero is no bound.
 	PerKey, PerAddress limit.Rate
+	// Sessions takes keys from the cookies of sessions too.
+	Sessions bool
 }
 
 // Gate lets requests into one role. It is safe for concurrent use.
@@ -97,7 +99,7 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 		if err := g.identify(w, r, &pass, g.scope); err != nil {
 			return Pass{}, err
 		}
-		if pass.Key == nil && g.closed(page) {
+		if pass.Key == nil && g.needsKey(page, g.scope) {
 			return Pass{}, unauthorized(w, "a key is needed here: give it as Authorization: Bearer KEY")
 		}
 		// The way of events tells nothing.
@@ -110,9 +112,9 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request) (Pass, error) {
 	return pass, g.bound(w, r, &pass)
 }
 
-// closed tells whether a key is needed.
-func (g *Gate) closed(page *Page) bool {
-	return g.opts.Mode == Always || g.opts.Mode == Auto && page.Closed(g.scope)
+// needsKey tells whether a key is needed for what is asked for with the scope.
+func (g *Gate) needsKey(page *Page, scope Scope) bool {
+	return g.opts.Mode == Always || g.opts.Mode == Auto && page.Closed(scope)
 }
 
 // Ready tells whether keys and sites are known.
@@ -122,7 +124,7 @@ func (g *Gate) Ready() bool { return g.book.Page() != nil }
 // send events of.
 func (g *Gate) AllowsOrigin(origin string) bool {
 	page := g.book.Page()
-	return page != nil && (!g.closed(page) || page.KnowsOrigin(origin))
+	return page != nil && (!g.needsKey(page, g.scope) || page.KnowsOrigin(origin))
 }
 
 // AdmitAdmin lets a request in that has an admin key of all sites, in every
@@ -161,7 +163,7 @@ func (g *Gate) AdmitOverview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	switch {
-	case pass.Key == nil && (g.closed(page) || page.Closed(Read)):
+	case pass.Key == nil && (g.needsKey(page, g.scope) || page.Closed(Read)):
 		return unauthorized(w, "a key for reading of all sites is needed here: give it as Authorization: Bearer KEY")
 	case !pass.EverySite():
 		return notAbout(pass.Key)
@@ -173,7 +175,7 @@ func (g *Gate) AdmitOverview(w http.ResponseWriter, r *http.Request) error {
 // of its own, which it has let stand for this machine (DNS rebinding): it would
 // read what is open to this machine only.
 func (g *Gate) rebound(r *http.Request, page *Page) error {
-	if g.opts.Mode != Auto || g.closed(page) {
+	if g.opts.Mode != Auto || g.needsKey(page, g.scope) {
 		return nil
 	}
 	name := r.Host
@@ -205,16 +207,17 @@ func (p *Pass) EverySite() bool { return p.Key == nil || p.Key.Site == EverySite
 // identify finds the key of a request, if it has one, which must be good for
 // the scope.
 func (g *Gate) identify(w http.ResponseWriter, r *http.Request, pass *Pass, scope Scope) error {
+	var key *Key
+	var err error
 	token, inQuery := tokenOf(r)
 	if token == "" {
-		return nil
+		key, err = g.ofSession(r, pass.Page)
+	} else {
+		key, err = g.look(w, r, pass, token)
 	}
-	key := pass.Page.Key(token)
 	switch {
-	case key == nil:
-		return g.guessed(w, r, pass.Client)
-	case key.Revoked != nil: // who has it has not guessed it
-		return unauthorized(w, "this key is revoked")
+	case key == nil || err != nil:
+		return err
 	case !key.For(scope):
 		return forbidden(fmt.Sprintf("this key is for the scope %s, and here %s is needed", key.Scope, scope))
 	case inQuery && !key.Public:
@@ -222,6 +225,18 @@ func (g *Gate) identify(w http.ResponseWriter, r *http.Request, pass *Pass, scop
 	}
 	pass.Key = key
 	return nil
+}
+
+// look gives the good key that a token opens.
+func (g *Gate) look(w http.ResponseWriter, r *http.Request, pass *Pass, token string) (*Key, error) {
+	key := pass.Page.Key(token)
+	switch {
+	case key == nil:
+		return nil, g.guessed(w, r, pass.Client)
+	case key.Revoked != nil: // who has it has not guessed it
+		return nil, unauthorized(w, "this key is revoked")
+	}
+	return key, nil
 }
 
 // guesses is how many wrong keys of one address are looked at. It keeps the
@@ -243,7 +258,8 @@ func (g *Gate) guessed(w http.ResponseWriter, r *http.Request, client netip.Addr
 	return unauthorized(w, "this key is not known here")
 }
 
-// tokenOf gives the token that a request has, and whether that is in its URL.
+// tokenOf gives the token that a request has, but for that of a session, and
+// whether it is in its URL.
 func tokenOf(r *http.Request) (token string, inQuery bool) {
 	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
 		return strings.TrimSpace(token), false

@@ -1,0 +1,141 @@
+package access
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// sessionAge is how long a browser keeps the cookie of a session.
+const sessionAge = 30 * 24 * time.Hour
+
+// Session is what whoever sends a request may do.
+type Session struct {
+	// NeedsKey tells that questions need a key here, and IngestNeedsKey that
+	// events do.
+	NeedsKey, IngestNeedsKey bool
+	// Key is the one that the request has; nil without one.
+	Key *Key
+}
+
+// Operator tells whether AdmitAdmin lets whoever it is in.
+func (s *Session) Operator() bool {
+	return s.Key != nil && s.Key.Scope == Admin && s.Key.Site == EverySite
+}
+
+// Session tells what whoever sends a request may do, also if that is nothing. A
+// cookie that opens nothing any more is taken away.
+func (g *Gate) Session(w http.ResponseWriter, r *http.Request) (*Session, error) {
+	page := g.book.Page()
+	if page == nil {
+		return nil, ErrUnread
+	}
+	if err := g.rebound(r, page); err != nil {
+		return nil, err
+	}
+	pass := Pass{Page: page, Client: g.opts.Proxies.Client(r)}
+	if err := g.identify(w, r, &pass, g.scope); err != nil {
+		return nil, err
+	}
+	if pass.Key == nil && sessionToken(r) != "" {
+		g.setCookie(w, r, "")
+	}
+	return g.sessionOf(page, pass.Key), nil
+}
+
+// SignIn begins a session with a token: the browser gets a cookie that holds it
+// and that no script can read. An ingest key is refused.
+func (g *Gate) SignIn(w http.ResponseWriter, r *http.Request, token string) (*Session, error) {
+	page := g.book.Page()
+	if page == nil {
+		return nil, ErrUnread
+	}
+	if err := ofDashboard(r); err != nil {
+		return nil, err
+	}
+	key, err := g.look(w, r, &Pass{Page: page, Client: g.opts.Proxies.Client(r)}, token)
+	if err != nil {
+		return nil, err
+	}
+	if !key.For(g.scope) {
+		return nil, forbidden(fmt.Sprintf("this key is for the scope %s, and does not open the dashboard: sign in with one of scope %s or %s", key.Scope, Read, Admin))
+	}
+	g.setCookie(w, r, token)
+	return g.sessionOf(page, key), nil
+}
+
+// SignOut ends a session: the browser forgets the cookie. The key stays good.
+func (g *Gate) SignOut(w http.ResponseWriter, r *http.Request) error {
+	if err := ofDashboard(r); err != nil {
+		return err
+	}
+	g.setCookie(w, r, "")
+	return nil
+}
+
+func (g *Gate) sessionOf(page *Page, key *Key) *Session {
+	return &Session{NeedsKey: g.needsKey(page, g.scope), IngestNeedsKey: g.needsKey(page, Ingest), Key: key}
+}
+
+// ofSession gives the key of the session that a request belongs to; nil if there
+// is none. A cookie whose key is not known or revoked is as good as none: it may
+// be that of another Daybook that was here before, and must not be in the way
+// where no key is needed.
+func (g *Gate) ofSession(r *http.Request, page *Page) (*Key, error) {
+	if !g.opts.Sessions {
+		return nil, nil
+	}
+	key := page.Key(sessionToken(r))
+	if key == nil || key.Revoked != nil {
+		return nil, nil
+	}
+	return key, ofDashboard(r)
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+// ofDashboard refuses what a page of another origin has a browser send, whose
+// cookie comes with it by itself. Whatever the method is, it is looked at like
+// one that changes something: what is read by a session is nobody else's
+// business either.
+func ofDashboard(r *http.Request) error {
+	asked := r.WithContext(r.Context()) // a copy
+	asked.Method = http.MethodPost
+	if crossOrigin.Check(asked) != nil {
+		return forbidden("a session is good for the dashboard's own pages, and this comes from a page of another origin: give a key as Authorization: Bearer KEY")
+	}
+	return nil
+}
+
+// sessionToken gives the token in the cookie of a request; "" if there is none.
+func sessionToken(r *http.Request) string {
+	cookie, err := r.Cookie(cookieName(r))
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// cookieName is the name of the cookie. All ports of a host share their
+// cookies, and two Daybooks on one machine must not sign each other out.
+func cookieName(r *http.Request) string {
+	const name = "daybook"
+	if _, port, err := net.SplitHostPort(r.Host); err == nil && port != "" {
+		return name + "-" + port
+	}
+	return name
+}
+
+// setCookie makes a browser keep a token, or forget the one that it has if that
+// is empty.
+func (g *Gate) setCookie(w http.ResponseWriter, r *http.Request, token string) {
+	age := int(sessionAge / time.Second)
+	if token == "" {
+		age = -1
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: cookieName(r), Value: token, Path: "/", MaxAge: age,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: g.opts.Proxies.OverTLS(r),
+	})
+}
