@@ -2,6 +2,12 @@ module github.com/daybook-analytics/daybook
 
 go 1.26.0
 
+// npm puts them there, and some of its packages have Go files.
+ignore (
+	./internal/dashboard/ui/node_modules
+	./test/browser/node_modules
+)
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/axiomhq/hyperloglog v0.3.0

@@ -66,6 +66,7 @@ func (a *App) gate(scope access.Scope, flag, addr string) (*access.Gate, error) 
 		return nil, err
 	}
 	opts.Limits = a.limiter
+	opts.Sessions = scope == access.Read // people sign in where they read
 	gate := access.NewGate(a.book, scope, opts, a.log)
 	return gate, gate.CheckListen(flag, addr)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/daybook-analytics/daybook/internal/access"
@@ -39,6 +40,9 @@ type Config struct {
 	WorkerHealth *config.WorkerHealth
 	Report       *config.Report
 }
+
+// defaultIngestPort is that of config.Ingest.
+const defaultIngestPort = 3000
 
 // part is something that runs. Stop blocks until it has ended, may be called
 // twice, and before Start.
@@ -126,6 +130,15 @@ func (a *App) end(ctx context.Context) error {
 
 // IngestAddr is the address on which events are taken; empty if they are not.
 func (a *App) IngestAddr() string { return addrOf(a.ingestServer) }
+
+// ingestPort is the port on which events are taken: here, or else the usual one
+// of the process that takes them.
+func (a *App) ingestPort() int {
+	if addr, err := netip.ParseAddrPort(a.IngestAddr()); err == nil {
+		return int(addr.Port())
+	}
+	return defaultIngestPort
+}
 
 // WorkerAddr is the address of a worker's own server; empty if it has none.
 func (a *App) WorkerAddr() string { return addrOf(a.workerServer) }

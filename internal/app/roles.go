@@ -7,6 +7,7 @@ import (
 
 	"github.com/daybook-analytics/daybook/internal/access"
 	"github.com/daybook-analytics/daybook/internal/admin"
+	"github.com/daybook-analytics/daybook/internal/dashboard"
 	"github.com/daybook-analytics/daybook/internal/ingest"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/report"
@@ -87,8 +88,8 @@ func (a *App) addWorker() error {
 	return nil
 }
 
-// addReport adds the role that answers queries, and what operators may do from
-// afar.
+// addReport adds the role that answers queries, with the dashboard, and what
+// operators may do from afar.
 func (a *App) addReport(operators *admin.Admin) error {
 	cfg := a.cfg.Report
 	gate, err := a.gate(access.Read, "--report-addr", cfg.ReportAddr)
@@ -112,6 +113,9 @@ func (a *App) addReport(operators *admin.Admin) error {
 	a.metrics.Report(r.RawScans)
 	rt := a.router("report", gate.AdmitOverview)
 	r.Register(rt)
+	dashboard.Register(rt, dashboard.Sessions{
+		Gate: gate, Version: a.cfg.Version, IngestURL: cfg.IngestURL, IngestPort: a.ingestPort,
+	})
 	admin.NewStatusPage(operators.Status).Register(rt, gate.AdmitOverview)
 	operators.RegisterGuarded(rt, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		pass, err := gate.AdmitAdmin(w, r)

@@ -17,6 +17,7 @@ import (
 	"github.com/daybook-analytics/daybook/internal/limit"
 	"github.com/daybook-analytics/daybook/internal/reconcile"
 	"github.com/daybook-analytics/daybook/internal/retention"
+	"github.com/daybook-analytics/daybook/internal/site"
 	"github.com/daybook-analytics/daybook/internal/web"
 	"github.com/daybook-analytics/daybook/rollup"
 )
@@ -201,7 +202,8 @@ func (w WorkerHealth) Validate() error { return validAddr("--worker-addr", w.Wor
 
 // Report are the settings of the report role.
 type Report struct {
-	ReportAddr    string        `default:"127.0.0.1:3001" placeholder:"HOST:PORT" help:"Address on which queries are answered."`
+	ReportAddr    string        `default:"127.0.0.1:3001" placeholder:"HOST:PORT" help:"Address on which queries are answered, and the dashboard is."`
+	IngestURL     string        `placeholder:"URL" help:"Web origin under which browsers reach the ingest role, as https://in.example: the dashboard shows it in the line that pages need. By default that is the port of ingest on the dashboard's own host."`
 	RawScans      int           `default:"2" placeholder:"N" help:"Most scans of raw events at once, for filters and for days without a rollup (1 to 64)."`
 	RawScanEvents int           `default:"5000000" placeholder:"N" help:"Most events that one scan reads; beyond it a question is refused unless it has async=true (1000 and up)."`
 	RawScanTime   time.Duration `default:"10s" help:"Most time that one scan takes; beyond it the answer is 503 unless the question has async=true (100ms to 50s)."`
@@ -217,6 +219,11 @@ func (r Report) Validate() error {
 	}
 	if r.RawScanTime < 100*time.Millisecond || r.RawScanTime > 50*time.Second {
 		return fmt.Errorf("--raw-scan-time %s: allowed are 100ms to 50s", r.RawScanTime)
+	}
+	if r.IngestURL != "" {
+		if origin, err := site.ParseOrigin(r.IngestURL); err != nil || strings.Contains(origin, "*") {
+			return fmt.Errorf("--ingest-url %.200q: it is the scheme, the host and perhaps the port of ingest, as https://in.example or http://127.0.0.1:3000", r.IngestURL)
+		}
 	}
 	return validAddr("--report-addr", r.ReportAddr)
 }
