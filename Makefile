@@ -18,16 +18,20 @@ COUNT    ?= 6
 
 TRACKER_SIZE = echo "daybook.js has $$(gzip -9c <internal/tracker/daybook.min.js | wc -c) bytes gzipped"
 
+DASHBOARD      := internal/dashboard/ui
+DASHBOARD_SIZE = echo "the dashboard has $$(find $(DASHBOARD)/dist -type f -exec sh -c 'gzip -9c "$$0" | wc -c' {} \; | awk '{ n += $$1 } END { print n }') bytes gzipped"
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the static binary bin/daybook
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.releaseVersion=$(VERSION)" -o bin/daybook ./cmd/daybook
 	@$(TRACKER_SIZE)
+	@$(DASHBOARD_SIZE)
 
 .PHONY: tracker
 tracker: ## Minify the tracker script, which is embedded in the binary (needs Node)
@@ -35,6 +39,17 @@ tracker: ## Minify the tracker script, which is embedded in the binary (needs No
 	scripts/minify-tracker >bin/daybook.min.js
 	mv bin/daybook.min.js internal/tracker/daybook.min.js
 	@$(TRACKER_SIZE)
+
+.PHONY: dashboard
+dashboard: ## Build the dashboard, which is embedded in the binary (needs Node)
+	cd $(DASHBOARD) && npm ci --no-fund --no-audit && npm run build
+	@$(DASHBOARD_SIZE)
+
+.PHONY: dashboard-check
+dashboard-check: ## Hold that the built dashboard is what its sources make (needs Node)
+	cd $(DASHBOARD) && npm ci --no-fund --no-audit && npm run build -- --outDir $(CURDIR)/bin/dashboard --emptyOutDir
+	@diff -r $(DASHBOARD)/dist bin/dashboard || \
+		{ echo "$(DASHBOARD)/dist is not what its sources make: run make dashboard and commit it" >&2; exit 1; }
 
 .PHONY: test
 test: ## Install what the tests need, and run them all with the race detector
@@ -60,7 +75,7 @@ test-crash: ## Strike real processes many times, and count (five minutes or more
 		go test -count=1 -v -timeout 30m ./test/crash
 
 .PHONY: test-browser
-test-browser: build ## Test the tracker in pages that a real browser opens (needs Node)
+test-browser: build ## Test the tracker and the dashboard in a real browser (needs Node)
 	scripts/install-browser
 	cd test/browser && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-fund --no-audit && npm test
 
