@@ -116,7 +116,7 @@ func (a *App) addReport(operators *admin.Admin) error {
 	dashboard.Register(rt, dashboard.Sessions{
 		Gate: gate, Version: a.cfg.Version, IngestURL: cfg.IngestURL, IngestPort: a.ingestPort,
 	})
-	admin.NewStatusPage(operators.Status).Register(rt, gate.AdmitOverview)
+	admin.NewOverview(operators.Status).Register(rt, gate.AdmitOverview)
 	operators.RegisterGuarded(rt, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		pass, err := gate.AdmitAdmin(w, r)
 		if err != nil {
