@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/daybook-analytics/daybook/internal/report"
+	"github.com/daybook-analytics/daybook/internal/site"
+	"github.com/daybook-analytics/daybook/internal/store"
 	"github.com/daybook-analytics/daybook/rollup"
 )
 
@@ -126,6 +128,58 @@ func TestAllSites(t *testing.T) {
 	fetch(t, h, "/stats/sites", url.Values{"page": {"1000000"}}, &none)
 	if len(none.Sites) != 0 || none.More {
 		t.Errorf("page 1000000 has %+v", none)
+	}
+}
+
+// Sites that were added by their names stand among those with events, also
+// before they have any.
+func TestAddedSites(t *testing.T) {
+	st := newStore(t)
+	add := func(name string, settings site.Settings) {
+		t.Helper()
+		_, err := site.NewDirectory(st, 0).Change(t.Context(), name, func(s *site.Settings) error { *s = settings; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"b", "d", "f"} {
+		st.put(t, history{newEvent(name, "2026-11-01", "/", "u", 0)})
+	}
+	berlin := "Europe/Berlin"
+	add("a", site.Settings{Added: true, Zone: berlin, Zones: []string{berlin}})
+	add("d", site.Settings{Added: true})
+	add("c", site.Settings{DataCenters: true}) // set, neither added nor seen
+	add("e", site.Settings{Added: true})
+	add("g", site.Settings{Added: true})
+	h := serve(st, report.Options{}, quiet)
+	want := []string{"a Europe/Berlin 0", "b UTC 1", "d UTC 1", "e UTC 0", "f UTC 1", "g UTC 0"}
+	for limit := 1; limit <= len(want)+1; limit++ {
+		var got []string
+		for page := 1; ; page++ {
+			var sites report.Sites
+			fetch(t, h, "/stats/sites", url.Values{"date": {"2026-11-01"}, "limit": {fmt.Sprint(limit)}, "page": {fmt.Sprint(page)}}, &sites)
+			if len(sites.Sites) > limit || sites.More && len(sites.Sites) < limit {
+				t.Errorf("page %d of %d sites has %d, more %t", page, limit, len(sites.Sites), sites.More)
+			}
+			for _, s := range sites.Sites {
+				got = append(got, fmt.Sprintf("%s %s %d", s.Site, s.Timezone, s.Events))
+			}
+			if !sites.More {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("by %d, sites are %q\nwant %q", limit, got, want)
+		}
+	}
+	// One whose settings are damaged is in nobody's way.
+	if err := st.SwapRecord(t.Context(), store.SiteKind, &store.Record{Name: "aa", Body: []byte("{")}); err != nil {
+		t.Fatal(err)
+	}
+	var sites report.Sites
+	fetch(t, h, "/stats/sites", url.Values{"date": {"2026-11-01"}}, &sites)
+	if len(sites.Sites) != len(want) {
+		t.Errorf("beside a damaged record there are %d sites", len(sites.Sites))
 	}
 }
 

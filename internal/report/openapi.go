@@ -14,8 +14,10 @@ import (
 // openAPIPath is where the description of all endpoints is.
 const openAPIPath = "/openapi.json"
 
-// openAPI is the OpenAPI document of the role. It is made of what the requests
-// are parsed by and of the types that the answers are encoded from.
+// openAPI is the OpenAPI document of the role's questions. It is made of what
+// the requests are parsed by and of the types that the answers are encoded from.
+// The dashboard's files and /session, which are for browsers, and what operators
+// have below /admin are not in it.
 var openAPI = sync.OnceValue(func() []byte {
 	types := schemas{}
 	paths := object{}
@@ -35,12 +37,13 @@ var openAPI = sync.OnceValue(func() []byte {
 		},
 		"paths": paths,
 		// One of them, or none where the role is open.
-		"security": []object{{"bearer": []string{}}, {"apiKey": []string{}}, {}},
+		"security": []object{{"bearer": []string{}}, {"apiKey": []string{}}, {"session": []string{}}, {}},
 		"components": object{
 			"schemas": types,
 			"securitySchemes": object{
-				"bearer": object{"type": "http", "scheme": "bearer", "description": "A key of scope read or admin. One of a single site is good for that site alone."},
-				"apiKey": object{"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in a header of its own."},
+				"bearer":  object{"type": "http", "scheme": "bearer", "description": "A key of scope read or admin. One of a single site is good for that site alone."},
+				"apiKey":  object{"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in a header of its own."},
+				"session": object{"type": "apiKey", "in": "cookie", "name": "daybook-3001", "description": "The same key in the cookie that POST /session sets, for the dashboard's own pages alone: the name ends with the port of the server, and is daybook where its URL has none."},
 			},
 		},
 	})

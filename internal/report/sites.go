@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/daybook-analytics/daybook/internal/site"
+	"github.com/daybook-analytics/daybook/internal/store"
 )
 
 // maxSites is the most sites of one answer: each has its own days to be read.
@@ -11,7 +14,7 @@ const maxSites = 100
 
 var sitesEndpoint = endpoint{
 	path:    "/stats/sites",
-	summary: "The totals of all sites in a period, which is of each site's own time zone, in the order of their names. With a key of one site that site is all.",
+	summary: "The totals of all sites that have data or were added by their names, in a period, which is of each site's own time zone, in the order of their names. With a key of one site that site is all.",
 	sample:  Sites{},
 	params: slices.Concat(spanParams, []parameter{
 		formatParam,
@@ -90,16 +93,53 @@ func (r *Report) siteNames(ctx context.Context, q *query) (names []string, more 
 	const step = 1000
 	after, skip := "", (q.page-1)*q.limit
 	for skip > 0 {
-		skipped, err := r.store.Sites(ctx, after, min(skip, step))
+		skipped, err := r.sitesAfter(ctx, after, min(skip, step))
 		if err != nil || len(skipped) == 0 {
 			return nil, false, err
 		}
 		after = skipped[len(skipped)-1]
 		skip -= len(skipped)
 	}
-	names, err = r.store.Sites(ctx, after, q.limit+1)
+	names, err = r.sitesAfter(ctx, after, q.limit+1)
 	if err != nil || len(names) <= q.limit {
 		return names, false, err
 	}
 	return names[:q.limit], true, nil
+}
+
+// sitesAfter lists up to limit sites that have data or were added by their
+// names, in order, starting behind the name after.
+func (r *Report) sitesAfter(ctx context.Context, after string, limit int) ([]string, error) {
+	names, err := r.store.Sites(ctx, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	added, err := r.addedAfter(ctx, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, added...)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return names[:min(limit, len(names))], nil
+}
+
+// addedAfter is sitesAfter for sites that were added by their names. Records
+// that cannot be read are left out: the access package tells of them in the log.
+func (r *Report) addedAfter(ctx context.Context, after string, limit int) (names []string, err error) {
+	for {
+		records, err := r.store.RecordsAfter(ctx, store.SiteKind, after, limit)
+		if err != nil {
+			return nil, fmt.Errorf("list the settings of sites: %w", err)
+		}
+		for _, record := range records {
+			after = record.Name
+			if settings, err := site.Parse(record); err == nil && settings.Added && len(names) < limit {
+				names = append(names, record.Name)
+			}
+		}
+		if len(records) < limit || len(names) == limit {
+			return names, nil
+		}
+	}
 }
