@@ -1,5 +1,5 @@
 // What the components share: answers that are kept up to date, and the time.
-import {createContext, useContext, useEffect, useState, useSyncExternalStore} from 'react'
+import {createContext, useCallback, useContext, useEffect, useState, useSyncExternalStore} from 'react'
 import {ask, connection, type Answer, type Failure, type Session} from './api'
 
 /** What is known of a question. */
@@ -58,14 +58,33 @@ export function useAnswer<T>(url: string | null, every = 0): Asked<T> {
     }
   }, [url, every, turn, lost])
 
+  const again = useCallback(() => setTurn(n => n + 1), [])
   const age = state?.answer?.age ?? null
   return {
     data: url === null ? undefined : state?.answer?.data,
     asOf: state && age !== null ? state.came - age : null,
     failure: state?.url === url ? state?.failure : undefined,
     busy: url !== null && state?.url !== url,
-    again: () => setTurn(n => n + 1)
+    again
   }
+}
+
+/** useAction does what somebody asks for, and tells why it could not be done. */
+export function useAction() {
+  const [busy, setBusy] = useState(false)
+  const [problem, setProblem] = useState('')
+  const act = async (what: () => Promise<void>) => {
+    setBusy(true)
+    setProblem('')
+    try {
+      await what()
+    } catch (why) {
+      setProblem((why as Failure).message)
+    } finally {
+      setBusy(false)
+    }
+  }
+  return {busy, problem, act}
 }
 
 /** useNow gives the time, and again every so many milliseconds. */
