@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/tls"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -121,6 +122,40 @@ func TestClient(t *testing.T) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+func TestOverTLS(t *testing.T) {
+	p := mustProxies(t, "10.0.0.0/8")
+	for _, test := range []struct {
+		name, peer, headers string
+		tls, want           bool
+	}{
+		{"plain", "203.0.113.7:1", "", false, false},
+		{"TLS", "203.0.113.7:1", "", true, true},
+		{"a stranger's word", "203.0.113.7:1", "X-Forwarded-Proto: https", false, false},
+		{"a stranger's word over TLS", "203.0.113.7:1", "X-Forwarded-Proto: http", true, true},
+		{"a proxy that says nothing", "10.0.0.1:1", "", false, false},
+		{"a proxy with TLS", "10.0.0.1:1", "X-Forwarded-Proto: https", false, true},
+		{"in capitals", "10.0.0.1:1", "X-Forwarded-Proto: HTTPS", false, true},
+		{"a proxy without", "10.0.0.1:1", "X-Forwarded-Proto: http", false, false},
+		{"two proxies", "10.0.0.1:1", "X-Forwarded-Proto: https, http", false, true},
+		{"Forwarded", "10.0.0.1:1", "Forwarded: for=203.0.113.7; proto=https", false, true},
+		{"Forwarded in quotes", "10.0.0.1:1", `Forwarded: For=203.0.113.7;Proto="HTTPS"`, false, true},
+		{"Forwarded by two", "10.0.0.1:1", "Forwarded: for=203.0.113.7;proto=https, for=10.0.0.2;proto=http", false, true},
+		{"Forwarded without", "10.0.0.1:1", "Forwarded: for=203.0.113.7;proto=http", false, false},
+		{"Forwarded with neither", "10.0.0.1:1", "Forwarded: for=203.0.113.7;;=", false, false},
+	} {
+		r := &http.Request{RemoteAddr: test.peer, Header: http.Header{}}
+		if name, value, ok := strings.Cut(test.headers, ": "); ok {
+			r.Header.Set(name, value)
+		}
+		if test.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		if got := p.OverTLS(r); got != test.want {
+			t.Errorf("%s: %t", test.name, got)
+		}
 	}
 }
 
