@@ -306,6 +306,9 @@ func (v *victim) do(r *http.Request, headers []string) *http.Response {
 	for n := 0; n < len(headers); n += 2 {
 		r.Header.Set(headers[n], headers[n+1])
 	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		v.Fatal(err)
