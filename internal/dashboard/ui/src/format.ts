@@ -44,7 +44,7 @@ const weekday = dateIn({weekday: 'short', day: 'numeric', month: 'short', year: 
 const day = dateIn({day: 'numeric', month: 'short', year: 'numeric'})
 const dayOfYear = dateIn({day: 'numeric', month: 'short'})
 const month = dateIn({month: 'long', year: 'numeric'})
-const monthShort = dateIn({month: 'short', year: '2-digit'})
+const monthShort = dateIn({month: 'short', year: 'numeric'}) // May 15 is a day
 
 const utc = (date: string) => new Date(date + (date.length === 10 ? 'T00:00Z' : 'Z'))
 

@@ -7,7 +7,10 @@ import {Link} from '../link'
 import {Change, Estimate} from '../parts'
 import {viewPath, type Metric, type View} from '../route'
 
-const metrics: Record<Metric, string> = {users: 'Visitors', visits: 'Visits', views: 'Page views', events: 'Events'}
+export const metrics: Record<Metric, string> = {users: 'Visitors', visits: 'Visits', views: 'Page views', events: 'Events'}
+
+/** errorOf gives the standard error of a number; events and views are exact. */
+export const errorOf = (c: Counts, metric: Metric) => metric === 'users' ? c.users_error : metric === 'visits' ? c.visits_error : 0
 
 /** shownMetric is what the chart shows: by hour there are no visits. */
 export const shownMetric = (view: View, series: Timeseries): Metric =>
@@ -15,7 +18,6 @@ export const shownMetric = (view: View, series: Timeseries): Metric =>
 
 export function Headline({view, series, visits}: {view: View; series: Timeseries; visits: Asked<Visits>}) {
   const before = series.compare?.total
-  const errorOf = (c: Counts, metric: Metric) => metric === 'users' ? c.users_error : metric === 'visits' ? c.visits_error : 0
   const estimate = (c: Counts, metric: Metric) => <Estimate value={c[metric] ?? 0} error={errorOf(c, metric)} />
   const v = visits.failure || visits.busy ? undefined : visits.data
   // By hour the time series has no visits, the period has.

@@ -13,7 +13,7 @@ const periods = {today: 'Today', yesterday: 'Yesterday', '7d': '7 days', '30d': 
 const reset = {interval: '', detail: '', page: 1}
 
 /** spanOf gives the first and the last day of an answer; null if it has none. */
-const spanOf = (s: Timeseries) => s.date ? [s.date, s.date] as const : s.from && s.to ? [s.from, s.to] as const : null
+export const spanOf = (s: Pick<Timeseries, 'date' | 'from' | 'to'>) => s.date ? [s.date, s.date] as const : s.from && s.to ? [s.from, s.to] as const : null
 
 export function PeriodPicker({view, series}: {view: View; series?: Timeseries}) {
   const span = series && spanOf(series)
