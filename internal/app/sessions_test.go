@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,7 +90,7 @@ func TestAttacksOnSessions(t *testing.T) {
 	s.key("leaving", admin.NewKey{Site: "shop", Scope: access.Read})
 	s.key("admin", admin.NewKey{Site: access.EverySite, Scope: access.Admin})
 	eventually(t, "keys are known", func() bool {
-		return s.ask("GET", a.ReportAddr(), "/admin/keys", "", "X-API-Key", s.keys["admin"]).StatusCode == 200 && s.event("192.0.2.1") == 401
+		return s.ask("GET", a.ReportAddr(), "/admin/keys", "", "X-API-Key", s.keys["admin"]).StatusCode == http.StatusOK && s.event("192.0.2.1") == http.StatusUnauthorized
 	})
 
 	t.Run("Cookie", func(t *testing.T) {
@@ -120,7 +121,7 @@ func TestAttacksOnSessions(t *testing.T) {
 			{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"},
 			{"Origin", "http://" + a.IngestAddr()}, {"Origin", "null"}, {"Sec-Fetch-Site", "cross-site", "Origin", own},
 		} {
-			headers := append(forged, admin...)
+			headers := slices.Concat(forged, admin)
 			s.want("forged", 403, "POST", "/admin/rebuilds", `{"all":true}`, headers...)
 			s.want("forged", 403, "DELETE", "/admin/sites/blog", "", headers...)
 			s.want("forged", 403, "GET", "/stats?site_id=shop", "", headers...)
@@ -150,7 +151,7 @@ func TestAttacksOnSessions(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "the session ends", func() bool {
-			return s.ask("GET", a.ReportAddr(), "/stats?site_id=shop", "", leaving...).StatusCode == 401
+			return s.ask("GET", a.ReportAddr(), "/stats?site_id=shop", "", leaving...).StatusCode == http.StatusUnauthorized
 		})
 		resp := s.want("a revoked key", 200, "GET", "/session", "", leaving...)
 		var got struct {

@@ -167,7 +167,7 @@ func header(meaning string) object {
 var errorMeanings = map[int]string{
 	http.StatusBadRequest:            "The request cannot be read.",
 	http.StatusUnauthorized:          "A key is needed, or this one is not known or revoked.",
-	http.StatusForbidden:             "The key is for another scope or for another site.",
+	http.StatusForbidden:             "The key is for another scope or for another site, or in a session's cookie that a page of another origin has sent; or the role is open, and was asked by a name that is not localhost.",
 	http.StatusNotFound:              "There is no such thing, or none of a site that the key is for.",
 	http.StatusRequestEntityTooLarge: fmt.Sprintf("The body is larger than %d bytes.", maxBatchBytes),
 	http.StatusUnprocessableEntity:   "A parameter is missing, wrong, unknown or given too often, or the question takes reading too many raw events.",

@@ -22,7 +22,7 @@ func TestReadJSON(t *testing.T) {
 		answer string
 	}{
 		`{"key":"a"}`:             {200, `"a"`},
-		" {\"key\":\"a\"} \n":     {200, `"a"`},
+		"{\"key\":\"a\"}\n":       {200, `"a"`},
 		`{}`:                      {200, `""`},
 		`{"kex":"a"}`:             {400, `{"error":"the body cannot be used: json: unknown field \"kex\""}`},
 		`{"key":"a"}{}`:           {400, `{"error":"the body cannot be used: there is more behind its end"}`},
