@@ -60,10 +60,12 @@ export function useAnswer<T>(url: string | null, every = 0): Asked<T> {
 
   const again = useCallback(() => setTurn(n => n + 1), [])
   const age = state?.answer?.age ?? null
+  // That no server is there is said once, above whatever it said last.
+  const keeps = state?.failure?.status === 0 && state.answer !== undefined
   return {
     data: url === null ? undefined : state?.answer?.data,
     asOf: state && age !== null ? state.came - age : null,
-    failure: state?.url === url ? state?.failure : undefined,
+    failure: state?.url === url && !keeps ? state?.failure : undefined,
     busy: url !== null && state?.url !== url,
     again
   }
