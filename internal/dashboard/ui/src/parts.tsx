@@ -1,5 +1,5 @@
 // Small parts that several pages have.
-import {useEffect, useRef, type ReactNode} from 'react'
+import {useLayoutEffect, useRef, type ReactNode} from 'react'
 import type {Failure} from './api'
 import {count, margin} from './format'
 
@@ -43,7 +43,9 @@ export function Problem({failure, again}: {failure: Failure; again: () => void})
 /** Dialog is a window above the page. Escape closes it, and so does a click beside it. */
 export function Dialog({title, close, children}: {title: string; close: () => void; children: ReactNode}) {
   const ref = useRef<HTMLDialogElement>(null)
-  useEffect(() => {
+  // Before it is taken off the page: closed behind that, it would not give the
+  // focus back to what opened it.
+  useLayoutEffect(() => {
     const dialog = ref.current!
     dialog.showModal()
     return () => dialog.close()

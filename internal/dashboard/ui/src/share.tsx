@@ -70,12 +70,11 @@ function Readers({keys, again}: {keys: Key[]; again: () => void}) {
     <div className="scroll" role="region" aria-label="Links and read keys" tabIndex={0}>
       <table>
         <caption className="unseen">Links and read keys, with what revokes them</caption>
-        <thead><tr><th scope="col">Note</th><th scope="col">Begins with</th><th scope="col">Made</th><th scope="col"><span className="unseen">Revoke</span></th></tr></thead>
+        <thead><tr><th scope="col">Note</th><th scope="col">Made</th><th scope="col"><span className="unseen">Revoke</span></th></tr></thead>
         <tbody>
           {keys.map(key => (
             <tr key={key.id}>
-              <th scope="row" className="free">{key.note || '(none)'}</th>
-              <td><code>{key.prefix}</code></td>
+              <th scope="row" className="free">{key.note || '(none)'}<div className="hint">{key.prefix}_…</div></th>
               <td>{time(key.created)}</td>
               <td><Revoke id={key.id} again={again} /></td>
             </tr>
@@ -86,11 +85,11 @@ function Readers({keys, again}: {keys: Key[]; again: () => void}) {
   )
 }
 
-/** Revoke takes two steps, since nothing brings a key back. */
+/** Revoke takes two steps, since nothing brings a key back. The focus stays in it. */
 function Revoke({id, again}: {id: string; again: () => void}) {
-  const [sure, setSure] = useState(false)
+  const [sure, setSure] = useState<boolean>()
   const {busy, problem, act} = useAction()
-  if (!sure) return <button type="button" aria-label={`Revoke ${id}`} onClick={() => setSure(true)}>Revoke</button>
+  if (!sure) return <button type="button" aria-label={`Revoke ${id}`} autoFocus={sure === false} onClick={() => setSure(true)}>Revoke</button>
   const revoke = () => act(async () => {
     await ask('/admin/keys/' + encodeURIComponent(id), {method: 'DELETE'})
     again()

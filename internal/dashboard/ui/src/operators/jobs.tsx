@@ -49,7 +49,7 @@ function JobRow({job, now, width, actions}: {job: Job; now: string; width: numbe
             </button>
           )}
         </td>
-        <td><Progress job={job} running={state === 'running'} /></td>
+        <td className="tight"><Progress job={job} running={state === 'running'} /></td>
         <td className="number">{count(job.events)}</td>
         <td className="number">{count(job.faulty)}</td>
         <td className="number">{count(job.rebuilt)}{job.spec.dry_run && job.rebuilt > 0 && <div className="hint">would be</div>}</td>
@@ -106,7 +106,7 @@ function Findings({findings, dryRun}: {findings: Finding[]; dryRun?: boolean}) {
         {findings.map(f => (
           <tr key={`${f.site} ${f.date}`}>
             <th scope="row" className="free">{f.site}</th>
-            <td>{f.date}</td>
+            <td className="tight">{f.date}</td>
             <td>{f.state}{f.rebuilt && (dryRun ? ', would be mended' : ', mended')}{f.refused && `, left alone: ${f.refused}`}</td>
             <td>
               <ul className="plain free">

@@ -45,12 +45,12 @@ function Operated({status, again}: {status: Status; again: () => void}) {
   const runs = useAnswer<Job[]>(`/admin/reconciliations?limit=${routine}`, 30_000)
   return (
     <>
-      <section className="card" aria-label="Rebuilds">
+      <section className="card stacked" aria-label="Rebuilds">
         <h2>Rebuilds</h2>
         {rebuilds.failure && <Problem failure={rebuilds.failure} again={rebuilds.again} />}
         <Rebuilds jobs={rebuilds.data} now={status.time} again={() => { again(); rebuilds.again() }} />
       </section>
-      <section className="card" aria-label="Reconciliation">
+      <section className="card stacked" aria-label="Reconciliation">
         <h2>Reconciliation</h2>
         {runs.failure && <Problem failure={runs.failure} again={runs.again} />}
         {runs.data && <Reconciliations jobs={runs.data} now={status.time} />}
@@ -65,13 +65,13 @@ function Overlooked({status}: {status: Status}) {
   const jobs = last && !running.some(job => job.id === last.id) ? [...running, last] : running
   return (
     <>
-      <section className="card" aria-label="Rebuilds">
+      <section className="card stacked" aria-label="Rebuilds">
         <h2>Rebuilds</h2>
         {jobs.length > 0 ? <Jobs caption="Rebuilds at work, and the last one" jobs={jobs} now={status.time} /> : <p className="hint">Nothing was rebuilt yet.</p>}
         <p>Whoever rebuilds days, sees all jobs and shares sites needs an admin key of all sites:</p>
         <KeyForm operator />
       </section>
-      <section className="card" aria-label="Reconciliation">
+      <section className="card stacked" aria-label="Reconciliation">
         <h2>Reconciliation</h2>
         <Reconciliations jobs={[last_check, last_nightly].filter(job => job !== null)} now={status.time} />
       </section>

@@ -19,7 +19,7 @@ export function Standing({status}: {status: Status}) {
   const {session} = useSession()
   const {as_of, backlog, dead_letters: letters, schema_version: schema, schema_latest: latest} = status
   return (
-    <section className="card" aria-label="How it stands">
+    <section className="card stacked" aria-label="How it stands">
       <dl className="facts">
         <Fact name="Counted up to" value={as_of ? before(status, as_of) : 'not known'}>
           {as_of ? time(as_of) : status.streams?.length
@@ -57,11 +57,11 @@ export function Fact({name, value, alert = false, children}: {name: string; valu
 export function Streams({status}: {status: Status}) {
   const streams = status.streams ?? []
   return (
-    <section className="card" aria-label="Streams">
+    <section className="card stacked" aria-label="Streams">
       <h2>Streams</h2>
       {streams.length === 0 ? <p className="hint">There are none yet: they come with the first event.</p> : (
         <div className="scroll" role="region" aria-label="Table of streams" tabIndex={0}>
-          <table>
+          <table className="tight">
             <caption className="unseen">Streams of the queue, those of older epochs first</caption>
             <thead>
               <tr>

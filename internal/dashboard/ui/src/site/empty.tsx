@@ -23,7 +23,7 @@ export function EmptySite({site}: {site: string}) {
   ].join(' \\\n  ')
 
   return (
-    <section className="card first">
+    <section className="card stacked">
       <h2>Nothing of {site} was counted yet</h2>
       <p role="status" className="live"><span className="dot" aria-hidden="true" />Waiting for the first event…</p>
       {session.ingest_needs_key && !made && (session.operator ? <PublicKey site={site} done={setMade} /> : <Commands site={site} />)}
