@@ -3,7 +3,7 @@ import {Component, lazy, Suspense, useCallback, useEffect, useMemo, useState, ty
 import {ask, seesAll, type Failure, type Session} from './api'
 import {SessionContext, useLost, useSession, useTitle} from './hooks'
 import {Link} from './link'
-import {parseView, sharedKey, sitePath, useHref} from './route'
+import {go, parseView, sharedKey, sitePath, useHref} from './route'
 import {SignIn} from './signin'
 import {SitePage} from './site/page'
 import {SitesPage} from './sites'
@@ -14,6 +14,8 @@ export function App() {
   const [session, setSession] = useState<Session>()
   const [failure, setFailure] = useState<Failure>()
   const [turn, setTurn] = useState(0)
+  useHref()
+  const key = sharedKey()
 
   useEffect(() => {
     let timer = 0
@@ -25,7 +27,7 @@ export function App() {
       if (why.status === 0 || why.status >= 500) timer = window.setTimeout(() => setTurn(n => n + 1), 3000)
     })
     return () => clearTimeout(timer)
-  }, [turn])
+  }, [turn, key])
 
   const reload = useCallback(() => setTurn(n => n + 1), [])
   const state = useMemo(() => session && {session, reload, lost: reload}, [session, reload])
@@ -33,7 +35,7 @@ export function App() {
   if (!state) return failure ? <Refused failure={failure} again={reload} /> : null
   if (failure?.status === 401) return <Refused failure={failure} again={reload} />
   return (
-    <SessionContext value={state}>
+    <SessionContext key={key} value={state}>
       <Offline />
       <ErrorBoundary>
         <Page />
@@ -56,7 +58,8 @@ function Page() {
 
 /** OwnSite leads who may see one site alone to it. */
 function OwnSite({site}: {site: string}) {
-  return <Notice title="Daybook"><Link href={sitePath(site)}>{site}</Link></Notice>
+  useEffect(() => go(sitePath(site), {replace: true}), [site])
+  return null
 }
 
 function NotFound() {

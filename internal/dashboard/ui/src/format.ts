@@ -2,7 +2,7 @@
 
 const language = 'en'
 const whole = new Intl.NumberFormat(language, {maximumFractionDigits: 0})
-const oneDigit = new Intl.NumberFormat(language, {maximumFractionDigits: 1})
+const oneDigit = new Intl.NumberFormat(language, {minimumFractionDigits: 1, maximumFractionDigits: 1})
 const twoDigits = new Intl.NumberFormat(language, {maximumFractionDigits: 2})
 const shortNumber = new Intl.NumberFormat(language, {notation: 'compact', maximumFractionDigits: 1})
 
@@ -82,13 +82,17 @@ export const time = (moment: number | string) => new Date(moment).toLocaleString
 
 const regions = new Intl.DisplayNames(language, {type: 'region'})
 
-const dimensions: Record<string, string> = {
-  path: 'Page', entry_page: 'Entry page', exit_page: 'Exit page',
-  referrer: 'Referrer', utm_source: 'UTM source', utm_medium: 'UTM medium', utm_campaign: 'UTM campaign',
-  country: 'Country', browser: 'Browser', os: 'System', device: 'Device', event_type: 'Event', bot: 'Bot'
+/** By dimension, what one value of it is called, and a table of them. */
+const dimensions: Record<string, [string, string]> = {
+  path: ['Page', 'Pages'], entry_page: ['Entry page', 'Entry pages'], exit_page: ['Exit page', 'Exit pages'],
+  referrer: ['Referrer', 'Referrers'], utm_source: ['UTM source', 'UTM sources'],
+  utm_medium: ['UTM medium', 'UTM media'], utm_campaign: ['UTM campaign', 'UTM campaigns'],
+  country: ['Country', 'Countries'], browser: ['Browser', 'Browsers'], os: ['System', 'Systems'], device: ['Device', 'Devices'],
+  event_type: ['Event', 'Events'], bot: ['Bot', 'Bots']
 }
 
-export const dimensionName = (dimension: string) => dimensions[dimension] ?? dimension
+export const dimensionName = (dimension: string) => dimensions[dimension]?.[0] ?? dimension
+export const tableName = (dimension: string) => dimensions[dimension]?.[1] ?? dimension
 
 /** valueName writes a value of a dimension; '' is what has none. */
 export function valueName(dimension: string, value: string): string {

@@ -14,7 +14,7 @@ const onPage = 50
 export function SitesPage() {
   useTitle('Sites · Daybook')
   const page = Math.max(1, Math.floor(Number(new URL(useHref()).searchParams.get('page')))) || 1
-  const asked = useAnswer<Sites>(question('/stats/sites', {period: '7d', limit: String(onPage), page: page > 1 ? String(page) : ''}), 10_000)
+  const asked = useAnswer<Sites>(question('/stats/sites', {period: '7d', limit: String(onPage), page: page > 1 ? String(page) : ''}), 30_000)
   const sites = asked.data?.sites
   return (
     <>

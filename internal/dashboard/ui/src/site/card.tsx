@@ -1,7 +1,7 @@
 // The tables of dimensions: the most frequent values, each a filter.
 import {useState, type CSSProperties} from 'react'
 import {download, question, type Breakdown, type Failure, type Row} from '../api'
-import {count, dimensionName, percent, valueName} from '../format'
+import {count, dimensionName, percent, tableName, valueName} from '../format'
 import {useAnswer, type Asked} from '../hooks'
 import {Link} from '../link'
 import {Change, Dialog, Estimate, Problem} from '../parts'
@@ -25,8 +25,8 @@ export function Card({name, view, every}: {name: string; view: View; every: numb
   return (
     <section className="card" aria-label={name[0]!.toUpperCase() + name.slice(1)} aria-busy={asked.busy}>
       <h2 className="tabs">
-        {tables.map(d => tables.length === 1 ? <span key={d}>{dimensionName(d)}</span> : (
-          <Link key={d} href={viewPath({...view, tabs: {...view.tabs, [name]: d}})} aria-current={d === open ? 'true' : undefined}>{dimensionName(d)}</Link>
+        {tables.map(d => tables.length === 1 ? <span key={d}>{tableName(d)}</span> : (
+          <Link key={d} href={viewPath({...view, tabs: {...view.tabs, [name]: d}})} aria-current={d === open ? 'true' : undefined}>{tableName(d)}</Link>
         ))}
       </h2>
       <Answer asked={asked} view={view} dimension={open} />
@@ -34,7 +34,7 @@ export function Card({name, view, every}: {name: string; view: View; every: numb
         {asked.data && <Exactness data={asked.data} />}
         <span className="row">
           {asked.data && asked.data.values > few && <Link href={viewPath({...view, detail: open, page: 1})}>All {count(asked.data.values)}</Link>}
-          <Save url={tableQuestion(view, open, saved)} what={dimensionName(open)} />
+          <Save url={tableQuestion(view, open, saved)} what={tableName(open)} />
         </span>
       </footer>
     </section>
@@ -46,7 +46,7 @@ export function Detail({view}: {view: View}) {
   const asked = useAnswer<Breakdown>(tableQuestion(view, view.detail, many, view.page))
   const pages = Math.ceil((asked.data?.values ?? 0) / many)
   return (
-    <Dialog title={dimensionName(view.detail)} close={() => go(viewPath({...view, detail: '', page: 1}))}>
+    <Dialog title={tableName(view.detail)} close={() => go(viewPath({...view, detail: '', page: 1}))}>
       <div aria-busy={asked.busy}><Answer asked={asked} view={view} dimension={view.detail} /></div>
       <footer className="about">
         {asked.data && <Exactness data={asked.data} />}
@@ -54,7 +54,7 @@ export function Detail({view}: {view: View}) {
           {view.page > 1 && <Link href={viewPath({...view, page: view.page - 1})}>Back</Link>}
           {pages > 1 && <span>Page {count(view.page)} of {count(pages)}</span>}
           {view.page < pages && <Link href={viewPath({...view, page: view.page + 1})}>Next</Link>}
-          <Save url={tableQuestion(view, view.detail, saved)} what={dimensionName(view.detail)} />
+          <Save url={tableQuestion(view, view.detail, saved)} what={tableName(view.detail)} />
         </span>
       </footer>
     </Dialog>
@@ -79,10 +79,12 @@ function Table({data, view, busy}: {data: Breakdown; view: View; busy: boolean})
   const countOf = (row: Row) => row[metric] ?? 0
   // Bars are as long as the first row lets them be.
   const longest = Math.max(...rows.map(row => row.share)) || 1
+  // Where there is no link in it the keyboard scrolls the table itself.
+  const reachable = canFilter(dimension) ? {} : {tabIndex: 0, role: 'group', 'aria-label': tableName(dimension)}
   return (
-    <div className="scroll" tabIndex={compare ? 0 : undefined} role={compare ? 'group' : undefined} aria-label={compare ? dimensionName(dimension) : undefined}>
+    <div className="scroll" {...reachable}>
       <table className={busy ? 'values busy' : 'values'}>
-        <caption className="unseen">{dimensionName(dimension)}, by {countNames[metric].toLowerCase()}</caption>
+        <caption className="unseen">{tableName(dimension)}, by {countNames[metric].toLowerCase()}</caption>
         <thead>
           <tr>
             <th scope="col">{dimensionName(dimension)}</th>

@@ -125,8 +125,8 @@ function NothingHere({view, series, all}: {view: View; series: Timeseries; all?:
   if (!all) return null
   return (
     <section className="card empty">
-      <h2>Nothing was counted {series.from ? `in ${dates(series.from, series.to!)}` : `on ${dates(series.date!, series.date!)}`}</h2>
-      {all.from && <p>There are events from {dates(all.from, all.to!)}.</p>}
+      <h2>Nothing was counted on {series.date ? dates(series.date, series.date) : dates(series.from!, series.to!)}</h2>
+      {all.from && <p>There are events of {dates(all.from, all.to!)}.</p>}
       <Link href={viewPath({...view, period: 'all', from: '', to: '', interval: ''})}>Show all that there is</Link>
     </section>
   )

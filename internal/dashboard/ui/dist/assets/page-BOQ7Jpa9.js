@@ -1,1 +1,0 @@
-import{t as e}from"./index-G-KJArLW.js";var t=e();function n(){return(0,t.jsx)(`main`,{children:`operators`})}export{n as default};
