@@ -54,7 +54,7 @@ export function Dialog({title, close, children}: {title: string; close: () => vo
     <dialog ref={ref} aria-label={title} onCancel={e => { e.preventDefault(); close() }}
       onMouseDown={e => e.target === ref.current && close()}>
       <div className="dialog">
-        <header><h2>{title}</h2><button type="button" className="plain" onClick={close}>Close</button></header>
+        <div className="title"><h2>{title}</h2><button type="button" className="plain" onClick={close}>Close</button></div>
         {children}
       </div>
     </dialog>
