@@ -11,6 +11,7 @@ import {setTimeout as pause} from 'node:timers/promises'
 import {promisify} from 'node:util'
 
 const binary = path.resolve(import.meta.dirname, '../../bin/daybook')
+const log = path.resolve(import.meta.dirname, '../../internal/importer/testdata/semicomplete-2015-05.log.gz')
 
 // patience is how long something may take that happens at once on a machine
 // that does nothing else, in milliseconds.
@@ -26,6 +27,8 @@ export async function eventually(what, look) {
     await pause(20)
   }
 }
+
+const bearer = key => key ? {Authorization: `Bearer ${key}`} : {}
 
 export class Daybook {
   #data
@@ -79,27 +82,61 @@ export class Daybook {
     return `http://stats.test:${this.#ports.ingest}`
   }
 
+  // report is where people find the dashboard, and programs the statistics.
+  get report() {
+    return `http://127.0.0.1:${this.#ports.report}`
+  }
+
   // command runs an operator's command, and gives what it says on stdout.
   async command(...args) {
     const {stdout} = await promisify(execFile)(binary, [...args, '--data', this.#data])
     return stdout.trim()
   }
 
-  async #get(question, parameters) {
-    const url = new URL(question, `http://127.0.0.1:${this.#ports.report}`)
-    url.search = new URLSearchParams(parameters)
-    const answer = await fetch(url)
+  // load imports the access log that the tests of the importer have, and waits
+  // until it is counted.
+  async load(site, key = '') {
+    await promisify(execFile)(binary, [
+      'import', log, '--site', site, '--to', `http://127.0.0.1:${this.#ports.ingest}`, '--key', key,
+      '--state-file', path.join(this.#data, 'import')
+    ])
+    await this.holds(site, 9580, key)
+  }
+
+  // send sends events as a program does, and waits until the site has so many
+  // in all.
+  async send(site, events, total, key) {
+    const answer = await fetch(`http://127.0.0.1:${this.#ports.ingest}/events`, {
+      method: 'POST', headers: {'Content-Type': 'application/json', ...bearer(key)},
+      body: JSON.stringify(events.map(event => ({site_id: site, ...event})))
+    })
+    assert.deepEqual(await answer.json(), {accepted: events.length, rejected: []})
+    await this.holds(site, total, key)
+  }
+
+  // holds waits until so many events of a site are counted.
+  holds(site, total, key) {
+    return eventually(`${total} events of ${site}`, async () =>
+      (await this.ask('/stats', {site_id: site}, key)).total_events === total)
+  }
+
+  // ask asks the report role as a program does, and gives what it answers: the
+  // text of what is no JSON.
+  async ask(question, parameters = {}, key) {
+    const url = new URL(question, this.report)
+    url.search = new URLSearchParams(Object.entries(parameters).flatMap(([name, value]) => [value].flat().map(one => [name, one])))
+    const answer = await fetch(url, {headers: bearer(key)})
     assert.equal(answer.status, 200, url.href)
-    return answer.json()
+    return answer.headers.get('Content-Type').includes('json') ? answer.json() : answer.text()
   }
 
   // counted gives all that the rollups have of a site: its events, views and
   // users, and of each dimension that has any the values with their counts.
   async counted(site) {
-    const stats = await this.#get('/stats', {site_id: site})
+    const stats = await this.ask('/stats', {site_id: site})
     const counted = {events: stats.total_events, views: stats.total_views, users: stats.unique_users}
     for (const dimension of ['event_type', 'path', 'referrer', 'browser', 'os', 'device', 'utm_source', 'bot']) {
-      const {rows} = await this.#get('/stats/breakdown', {site_id: site, dimension, limit: 1000})
+      const {rows} = await this.ask('/stats/breakdown', {site_id: site, dimension, limit: 1000})
       if (rows.length > 0) {
         counted[dimension] = Object.fromEntries(rows.map(row => [row.value, row.events ?? row.views]))
       }
@@ -136,7 +173,7 @@ export class Daybook {
   }
 
   async #send(event, key) {
-    const answer = await this.post(event, key ? {Authorization: `Bearer ${key}`} : {})
+    const answer = await this.post(event, bearer(key))
     assert.equal(answer.status, 202, await answer.text())
   }
 
