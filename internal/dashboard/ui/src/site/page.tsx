@@ -8,7 +8,7 @@ import {Link} from '../link'
 import {Problem} from '../parts'
 import {cards, questionOf, viewPath, type View} from '../route'
 import {ShareButton} from '../share'
-import {Card, Detail} from './card'
+import {Card, Detail, Save} from './card'
 import {Chart} from './chart'
 import {EmptySite} from './empty'
 import {Filters} from './filters'
@@ -74,7 +74,10 @@ function Numbers({view, series, visits, every}: {view: View; series: Asked<Times
         <Chart data={data} metric={shownMetric(view, data)} busy={series.busy} />
         <footer className="about">
           <Freshness asked={series} />
-          <IntervalPicker view={view} series={data} />
+          <span className="row">
+            <IntervalPicker view={view} series={data} />
+            <Save url={question('/stats/timeseries', {...questionOf(view), interval: data.interval})} what="the chart" />
+          </span>
         </footer>
       </section>
       <div className="cards">
