@@ -71,8 +71,8 @@ const states = {
   lost: 'lost: no news for a minute'
 }
 
-/** what says what a job does. */
-function what({kind, spec}: Job): string {
+/** what says what a job does. Where names are left out, none of a site is not all of them. */
+function what({kind, spec, by}: Job): string {
   const days = spec.from && spec.to ? `${spec.from} to ${spec.to}` : spec.from ? `from ${spec.from}` : spec.to ? `until ${spec.to}` : ''
   switch (kind) {
     case 'check': return 'Check of recent days'
@@ -81,7 +81,7 @@ function what({kind, spec}: Job): string {
     case 'timezone': return ['Time zone', spec.site, spec.timezone && `to ${spec.timezone}`].filter(Boolean).join(' ')
   }
   const how = [spec.dry_run && 'dry run', spec.force && 'force', spec.exact && 'exact'].filter(Boolean).join(', ')
-  return ['Rebuild', spec.site, days].filter(Boolean).join(' ') + (how && ` (${how})`)
+  return ['Rebuild', spec.site ?? (by && 'all sites'), days].filter(Boolean).join(' ') + (how && ` (${how})`)
 }
 
 /** Progress tells how far a job is, and how long it takes. */
