@@ -52,7 +52,7 @@ function begun({buckets, interval, timezone, ...data}: Timeseries) {
   return {n, goesOn: n > 0 && now.slice(0, 10) <= to}
 }
 
-/** nameOf gives the name of each bucket of an answer. */
+/** namesOf gives the name of each bucket of an answer. */
 function namesOf(data: Timeseries) {
   const {n, goesOn} = begun(data)
   return (i: number) => bucket(data.buckets[i]!.start, data.interval) + (goesOn && i === n - 1 ? ', so far' : '')
@@ -65,14 +65,18 @@ function drawingOf(data: Timeseries, metric: Metric): Drawing {
   // Another period may have a bucket more or less: a week that was begun, or
   // an hour when the clocks were changed.
   const before = compare && buckets.map((_, i) => compare.buckets[i])
+  const span = spanOf(data)
+  const years = span && Date.parse(span[1]) - Date.parse(span[0]) > 366 * 86_400_000
   return {
     values: buckets.map((b, i) => i < n ? b[metric] : null),
     before: before?.map(b => b?.[metric] ?? null),
     ticks: most => ticksOf(data, most),
     tick: i => {
       const {start} = buckets[i]!
-      // Among the hours of several days midnight has the name of the day.
-      return bucket(start, interval === 'hour' && !data.date && start.endsWith('T00:00') ? 'day' : interval, true)
+      // Among the hours of several days midnight has the name of the day, and
+      // days and weeks of several years are told apart by month and year.
+      if (interval === 'hour') return bucket(start, !data.date && start.endsWith('T00:00') ? 'day' : interval, true)
+      return bucket(start, years ? 'month' : interval, true)
     },
     words: i => {
       const now = i < n ? buckets[i]! : undefined
