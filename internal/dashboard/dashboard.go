@@ -38,12 +38,11 @@ const (
 
 // contentTypes are those of the files by the ends of their names.
 var contentTypes = map[string]string{
-	".css":   "text/css; charset=utf-8",
-	".html":  "text/html; charset=utf-8",
-	".js":    "text/javascript; charset=utf-8",
-	".png":   "image/png",
-	".svg":   "image/svg+xml",
-	".woff2": "font/woff2",
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".md":   "text/markdown; charset=utf-8",
+	".svg":  "image/svg+xml",
 }
 
 // pages are the paths that all have the one page, which knows by its URL what

@@ -10,7 +10,8 @@ export default defineConfig({
   build: {
     target: 'es2022',
     assetsInlineLimit: 0, // the policy of the page allows no data: but for images
-    modulePreload: {polyfill: false}
+    modulePreload: {polyfill: false},
+    license: {fileName: 'licenses.md'} // of what is in the built files, as they ask for
   },
   server: {
     proxy: Object.fromEntries(['/stats', '/admin', '/session', '/status'].map(path => [path, {target: api, changeOrigin: true}]))
