@@ -60,7 +60,7 @@ export const rows = table => table.evaluate(t =>
 
 // Numbers as the dashboard writes them.
 const whole = new Intl.NumberFormat('en', {maximumFractionDigits: 0})
-const oneDigit = new Intl.NumberFormat('en', {maximumFractionDigits: 1})
+const oneDigit = new Intl.NumberFormat('en', {minimumFractionDigits: 1, maximumFractionDigits: 1})
 
 export const count = n => whole.format(n)
 export const average = n => new Intl.NumberFormat('en', {maximumFractionDigits: 2}).format(n)

@@ -101,12 +101,13 @@ test('the chart is there as a table, too', async () => {
   })
 })
 
+// cards has the tables of each card by their names.
 const cards = {
-  Pages: {Page: 'path', 'Entry page': 'entry_page', 'Exit page': 'exit_page'},
-  Sources: {Referrer: 'referrer', 'UTM source': 'utm_source', 'UTM medium': 'utm_medium', 'UTM campaign': 'utm_campaign'},
-  Places: {Country: 'country'},
-  Devices: {Browser: 'browser', System: 'os', Device: 'device'},
-  Events: {Event: 'event_type', Bot: 'bot'}
+  Pages: {Pages: 'path', 'Entry pages': 'entry_page', 'Exit pages': 'exit_page'},
+  Sources: {Referrers: 'referrer', 'UTM sources': 'utm_source', 'UTM media': 'utm_medium', 'UTM campaigns': 'utm_campaign'},
+  Places: {Countries: 'country'},
+  Devices: {Browsers: 'browser', Systems: 'os', Devices: 'device'},
+  Events: {Events: 'event_type', Bots: 'bot'}
 }
 const countries = {DE: 'Germany', FR: 'France'}
 
@@ -133,7 +134,7 @@ test('a whole table is there page by page', async () => {
   await look(browser, daybook, async page => {
     await page.goto(log)
     await region(page, 'Pages').getByRole('link', {name: 'All 1,259'}).click()
-    const dialog = page.getByRole('dialog', {name: 'Page'})
+    const dialog = page.getByRole('dialog', {name: 'Pages'})
     await dialog.getByRole('link', {name: 'Next'}).click()
     await shows(() => rows(dialog.getByRole('table')), await table({...days, dimension: 'path', limit: 100, page: 2}))
     await page.keyboard.press('Escape')
@@ -246,13 +247,17 @@ test('another period stands beside the one that is shown', async () => {
 test('what is shown can be saved as CSV', async () => {
   await look(browser, daybook, async page => {
     await page.goto(log + '&filter=path~/blog/*')
-    for (const [card, name, dimension] of [['Pages', 'Page', 'path'], ['Devices', 'Browser', 'browser']]) {
+    for (const [name, question, parameters] of [
+      ['Pages', '/stats/breakdown', {dimension: 'path', limit: 1000}],
+      ['Browsers', '/stats/breakdown', {dimension: 'browser', limit: 1000}],
+      ['the chart', '/stats/timeseries', {interval: 'day'}]
+    ]) {
       const saved = page.waitForEvent('download')
-      await region(page, card).getByRole('button', {name: `CSV of ${name}`}).click()
+      await page.getByRole('button', {name: `CSV of ${name}`}).click()
       const file = await saved
       assert.match(file.suggestedFilename(), /semicomplete.*\.csv$/)
       assert.equal(await readFile(await file.path(), 'utf8'),
-        await daybook.ask('/stats/breakdown', {...days, filter: 'path~/blog/*', dimension, limit: 1000, format: 'csv'}))
+        await daybook.ask(question, {...days, filter: 'path~/blog/*', ...parameters, format: 'csv'}))
     }
   })
 })
@@ -270,7 +275,7 @@ test('texts of strangers are texts, whatever they look like', async () => {
   assert.match(referrer, /^"><svg /)
   const texts = [path, path, path, referrer, javascript, svg, image, image, script, image, svg, image]
   await look(browser, daybook, async page => {
-    const names = Object.entries(cards).flatMap(([card, tables]) => Object.keys(tables).map(name => [card, name])).filter(([, name]) => name !== 'Bot')
+    const names = Object.entries(cards).flatMap(([card, tables]) => Object.keys(tables).map(name => [card, name])).filter(([, name]) => name !== 'Bots')
     await page.goto('/sites/hostile')
     for (const [i, [card, name]] of names.entries()) {
       if (card !== 'Places') await region(page, card).getByRole('link', {name, exact: true}).first().click()
