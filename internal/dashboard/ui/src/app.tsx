@@ -1,8 +1,9 @@
 // Which page is shown, and to whom.
 import {Component, lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode} from 'react'
 import {ask, seesAll, type Failure, type Session} from './api'
-import {SessionContext, useLost, useSession, useTitle} from './hooks'
+import {SessionContext, useLost, useSession} from './hooks'
 import {Link} from './link'
+import {Notice} from './parts'
 import {go, parseView, sharedKey, sitePath, useHref} from './route'
 import {SignIn} from './signin'
 import {SitePage} from './site/page'
@@ -84,12 +85,6 @@ function Refused({failure, again}: {failure: Failure; again: () => void}) {
       <button type="button" onClick={again}>Try again</button>
     </Notice>
   )
-}
-
-/** Notice is a page with nothing but a message. */
-export function Notice({title, children}: {title: string; children: ReactNode}) {
-  useTitle(title)
-  return <main className="notice"><h1>{title}</h1>{children}</main>
 }
 
 /** Offline tells, above whatever is shown, that it is not up to date. */

@@ -81,7 +81,7 @@ export function useAction() {
     try {
       await what()
     } catch (why) {
-      setProblem((why as Failure).message)
+      setProblem((why as Error).message)
     } finally {
       setBusy(false)
     }

@@ -2,6 +2,7 @@
 import {useLayoutEffect, useRef, type ReactNode} from 'react'
 import type {Failure} from './api'
 import {count, margin} from './format'
+import {useTitle} from './hooks'
 
 /** Estimate writes a number, and how far off it may be. */
 export function Estimate({value, error}: {value: number; error?: number | null}) {
@@ -27,6 +28,12 @@ export function Change({share, lessIsGood = false}: {share: number | null | unde
       <span aria-hidden="true">{share > 0 ? '▲' : '▼'}</span> {text} %<span className="unseen"> {share > 0 ? 'more' : 'less'}</span>
     </span>
   )
+}
+
+/** Notice is a page with nothing but a message. */
+export function Notice({title, children}: {title: string; children: ReactNode}) {
+  useTitle(title)
+  return <main className="notice"><h1>{title}</h1>{children}</main>
 }
 
 /** Problem tells why there is no answer, and what to do. */

@@ -1,6 +1,6 @@
-import {useState, type FormEvent} from 'react'
-import {ask, type Failure} from './api'
-import {useSession, useTitle} from './hooks'
+import type {FormEvent} from 'react'
+import {ask, type Session} from './api'
+import {useAction, useSession, useTitle} from './hooks'
 
 /** SignIn asks for a key, which the browser keeps where no script can read it. */
 export function SignIn({operator = false}: {operator?: boolean}) {
@@ -16,21 +16,17 @@ export function SignIn({operator = false}: {operator?: boolean}) {
 /** KeyForm takes a key that reads, or where that is needed an operator's. */
 export function KeyForm({operator = false}: {operator?: boolean}) {
   const {reload} = useSession()
-  const [busy, setBusy] = useState(false)
-  const [problem, setProblem] = useState('')
-  const submit = async (e: FormEvent<HTMLFormElement>) => {
+  const {busy, problem, act} = useAction()
+  const submit = (e: FormEvent<HTMLFormElement>) => {
     e.preventDefault()
     const key = String(new FormData(e.currentTarget).get('key')).trim()
-    setBusy(true)
-    try {
-      const {data} = await ask<{operator: boolean}>('/session', {method: 'POST', body: {key}})
-      setProblem(operator && !data.operator ? 'This key is good, but it is not an admin key of all sites, which is needed here.' : '')
+    void act(async () => {
+      await ask('/session', {method: 'POST', body: {key}})
+      const {data} = await ask<Session>('/session')
+      if (!data.key) throw new Error('The key is good, but this browser did not keep its cookie: allow cookies for this host, or remove those that it has of it. If you were here by https before, use that.')
       reload()
-    } catch (why) {
-      setProblem((why as Failure).message)
-    } finally {
-      setBusy(false)
-    }
+      if (operator && !data.operator) throw new Error('This key is good, but it is not an admin key of all sites, which is needed here.')
+    })
   }
   const command = operator ? "daybook keys create --site '*' --scope admin" : 'daybook keys create --site SITE --scope read'
   return (

@@ -2,7 +2,9 @@
 import {seesAll} from '../api'
 import {Header} from '../header'
 import {useAnswer, useSession, useTitle} from '../hooks'
-import {Problem} from '../parts'
+import {Link} from '../link'
+import {Notice, Problem} from '../parts'
+import {sharedKey, sitePath} from '../route'
 import {KeyForm, SignIn} from '../signin'
 import {Rebuilds} from './rebuilds'
 import {Jobs} from './jobs'
@@ -12,6 +14,7 @@ import type {Job, Status} from './types'
 
 export default function OperatorsPage() {
   const {session} = useSession()
+  if (sharedKey()) return <Notice title="This link is for one site"><Link href={session.key ? sitePath(session.key.site) : '/'}>Show it</Link></Notice>
   if (session.operator || seesAll(session)) return <Page operator={session.operator} />
   return <>{session.key && <Header />}<SignIn operator /></>
 }
