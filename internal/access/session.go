@@ -2,8 +2,11 @@ package access
 
 import (
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,8 +27,8 @@ func (s *Session) Operator() bool {
 	return s.Key != nil && s.Key.Scope == Admin && s.Key.Site == EverySite
 }
 
-// Session tells what whoever sends a request may do, also if that is nothing. A
-// cookie that opens nothing any more is taken away.
+// Session tells what whoever sends a request may do, also if that is nothing. The
+// cookie of a session that has ended is taken away.
 func (g *Gate) Session(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	page := g.book.Page()
 	if page == nil {
@@ -38,7 +41,7 @@ func (g *Gate) Session(w http.ResponseWriter, r *http.Request) (*Session, error)
 	if err := g.identify(w, r, &pass, g.scope); err != nil {
 		return nil, err
 	}
-	if pass.Key == nil && sessionToken(r) != "" {
+	if pass.Key == nil && g.hasEnded(r, page) {
 		g.setCookie(w, r, "")
 	}
 	return g.sessionOf(page, pass.Key), nil
@@ -79,18 +82,35 @@ func (g *Gate) sessionOf(page *Page, key *Key) *Session {
 }
 
 // ofSession gives the key of the session that a request belongs to; nil if there
-// is none. A cookie whose key is not known or revoked is as good as none: it may
-// be that of another Daybook that was here before, and must not be in the way
-// where no key is needed.
+// is none. Of several cookies the first whose key is good here counts: another
+// port of the host, or a subdomain, can plant one that browsers send before the
+// right one. All others are as good as none: they may be those of another Daybook
+// that was here before, and must not be in the way where no key is needed.
 func (g *Gate) ofSession(r *http.Request, page *Page) (*Key, error) {
 	if !g.opts.Sessions {
 		return nil, nil
 	}
-	key := page.Key(sessionToken(r))
-	if key == nil || key.Revoked != nil {
-		return nil, nil
+	for _, cookie := range r.CookiesNamed(g.cookieName(r)) {
+		key := page.Key(cookie.Value)
+		if key == nil || key.Revoked != nil || !key.For(g.scope) {
+			continue
+		}
+		if err := ofDashboard(r); err != nil {
+			return nil, err
+		}
+		return key, byFetch(r)
 	}
-	return key, ofDashboard(r)
+	return nil, nil
+}
+
+// hasEnded tells whether a request belongs to a session whose key is revoked. A
+// key that is not known may be a new one that this process has not read yet.
+func (g *Gate) hasEnded(r *http.Request, page *Page) bool {
+	cookies := r.CookiesNamed(g.cookieName(r))
+	return len(cookies) > 0 && !slices.ContainsFunc(cookies, func(cookie *http.Cookie) bool {
+		key := page.Key(cookie.Value)
+		return key == nil || key.Revoked == nil
+	})
 }
 
 var crossOrigin = http.NewCrossOriginProtection()
@@ -108,19 +128,31 @@ func ofDashboard(r *http.Request) error {
 	return nil
 }
 
-// sessionToken gives the token in the cookie of a request; "" if there is none.
-func sessionToken(r *http.Request) string {
-	cookie, err := r.Cookie(cookieName(r))
-	if err != nil {
-		return ""
+// byFetch refuses what a browser that says nothing of where a request comes from,
+// as browsers do without TLS, may have been made to send by an <img> or a link of
+// another page: these cannot choose what they accept, and the dashboard's own
+// requests name the form of their answers.
+func byFetch(r *http.Request) error {
+	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
+		return nil // ofDashboard has looked at it
 	}
-	return cookie.Value
+	for choice := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		if kind, _, err := mime.ParseMediaType(choice); err == nil && (kind == "application/json" || kind == "text/csv") {
+			return nil
+		}
+	}
+	return forbidden("a session is good for the dashboard's own pages, which say Accept: application/json or text/csv, and this does not: say it, or give a key as Authorization: Bearer KEY")
 }
 
 // cookieName is the name of the cookie. All ports of a host share their
-// cookies, and two Daybooks on one machine must not sign each other out.
-func cookieName(r *http.Request) string {
-	const name = "daybook"
+// cookies, and two Daybooks on one machine must not sign each other out. Over TLS
+// it has the prefix by which browsers take it from this host alone, and over TLS
+// only, so that no subdomain can plant one.
+func (g *Gate) cookieName(r *http.Request) string {
+	name := "daybook"
+	if g.opts.Proxies.OverTLS(r) {
+		name = "__Host-daybook"
+	}
 	if _, port, err := net.SplitHostPort(r.Host); err == nil && port != "" {
 		return name + "-" + port
 	}
@@ -135,7 +167,7 @@ func (g *Gate) setCookie(w http.ResponseWriter, r *http.Request, token string) {
 		age = -1
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: cookieName(r), Value: token, Path: "/", MaxAge: age,
+		Name: g.cookieName(r), Value: token, Path: "/", MaxAge: age,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: g.opts.Proxies.OverTLS(r),
 	})
 }

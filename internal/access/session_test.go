@@ -10,10 +10,14 @@ import (
 	"github.com/daybook-analytics/daybook/internal/web"
 )
 
-// ask is a request of a method to the dashboard's server.
+// ask is a request of a method to the dashboard's server, which accepts what the
+// dashboard does unless the headers say otherwise.
 func ask(method string, headers ...string) *http.Request {
 	r := request(local, "/session", headers...)
 	r.Method = method
+	if r.Header["Accept"] == nil {
+		r.Header.Set("Accept", "application/json")
+	}
 	return r
 }
 
@@ -114,9 +118,9 @@ func TestCookies(t *testing.T) {
 	}{
 		{"127.0.0.1:3001", local, "", false, "daybook-3001", false},
 		{"[::1]:3001", local, "", false, "daybook-3001", false},
-		{"stats.example:8443", stranger, "", true, "daybook-8443", true},
-		{"stats.example", stranger, "", true, "daybook", true},
-		{"stats.example", "10.0.0.1:1", "X-Forwarded-Proto: https", false, "daybook", true},
+		{"stats.example:8443", stranger, "", true, "__Host-daybook-8443", true},
+		{"stats.example", stranger, "", true, "__Host-daybook", true},
+		{"stats.example", "10.0.0.1:1", "X-Forwarded-Proto: https", false, "__Host-daybook", true},
 		{"stats.example", "10.0.0.1:1", "X-Forwarded-Proto: http", false, "daybook", false},
 		{"stats.example", stranger, "X-Forwarded-Proto: https", false, "daybook", false},
 	} {
@@ -142,9 +146,23 @@ func TestCookies(t *testing.T) {
 			t.Errorf("%+v: when signed out the cookie is %v", c, cookie)
 		}
 	}
-	other := request(local, "/stats", "Cookie: daybook-3002="+token+"; daybook="+token)
-	if _, err := g.Admit(httptest.NewRecorder(), other); status(err) != http.StatusUnauthorized {
-		t.Errorf("the cookie of another Daybook: %v", err)
+	for _, c := range []struct {
+		name, cookies string
+		tls           bool
+		want          int
+	}{
+		{"the cookie of another Daybook", "daybook-3002=" + token + "; daybook=" + token, false, 401},
+		{"one that may be planted, over TLS", "daybook-3000=" + token, true, 401},
+		{"one over TLS", "__Host-daybook-3000=" + token, true, 200},
+		{"one of TLS without it", "__Host-daybook-3000=" + token, false, 401},
+	} {
+		r := ask(http.MethodGet, "Cookie: "+c.cookies)
+		if c.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		w := httptest.NewRecorder()
+		_, err := g.Admit(w, r)
+		wantStatus(t, c.name, w, err, c.want)
 	}
 }
 
@@ -189,8 +207,20 @@ func TestSessions(t *testing.T) {
 		{"a revoked one", "GET", 401, []string{"Cookie: daybook-3000=" + gone}},
 		{"an unknown one", "GET", 401, []string{"Cookie: daybook-3000=" + unknown}},
 		{"an unknown one from elsewhere", "GET", 401, []string{"Cookie: daybook-3000=" + unknown, "Sec-Fetch-Site: cross-site"}},
-		{"one for ingest", "GET", 403, []string{"Cookie: daybook-3000=" + ingest}},
+		{"one for ingest", "GET", 401, []string{"Cookie: daybook-3000=" + ingest}},
+		{"one behind others that were planted", "GET", 200, []string{"Cookie: daybook-3000=x; daybook-3000=" + unknown + "; daybook-3000=" + gone + "; daybook-3000=" + ingest, "Cookie: daybook-3000=" + token}},
+		{"the first of several good ones", "GET", 200, []string{"Cookie: daybook-3000=" + token + "; daybook-3000=" + blog}},
+		{"only ones that were planted", "GET", 401, []string{"Cookie: daybook-3000=" + unknown + "; daybook-3000=" + ingest}},
 		{"an empty one", "GET", 401, []string{"Cookie: daybook-3000="}},
+		{"CSV", "GET", 200, []string{"Cookie: daybook-3000=" + token, "Accept: text/html;q=0.5", "Accept: text/csv; charset=utf-8"}},
+		{"an image of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}},
+		{"a link of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}},
+		{"a script of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: */*"}},
+		{"what accepts nothing by name", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: "}},
+		{"an image of its own", "GET", 200, []string{"Cookie: daybook-3000=" + token, "Accept: image/*", "Sec-Fetch-Site: same-origin"}},
+		{"a script of its own", "POST", 200, []string{"Cookie: daybook-3000=" + token, "Accept: */*", own}},
+		{"JSON of another port", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Sec-Fetch-Site: same-site", "Accept: application/json"}},
+		{"an image with a key", "GET", 200, []string{"X-API-Key: " + token, "Accept: image/*"}},
 	} {
 		w := httptest.NewRecorder()
 		pass, err := g.Admit(w, ask(c.method, c.headers...))
@@ -220,9 +250,11 @@ func TestSessions(t *testing.T) {
 
 // TestSession asks what one may do.
 func TestSession(t *testing.T) {
-	empty, keys := newRecords(), newRecords()
+	empty, keys, sending := newRecords(), newRecords(), newRecords()
 	_, read := keys.key(t, Key{Site: "shop", Scope: Read})
 	_, admin := keys.key(t, Key{Site: EverySite, Scope: Admin})
+	_, ingest := sending.key(t, Key{Site: "shop", Scope: Ingest})
+	unknown, _ := newToken(Admin)
 	revoked, gone := keys.key(t, Key{Site: "shop", Scope: Read})
 	_, err := NewKeys(keys).Revoke(t.Context(), revoked.ID)
 	check(t, err)
@@ -237,7 +269,7 @@ func TestSession(t *testing.T) {
 		forgets bool
 	}{
 		{"open", empty, Auto, nil, 200, Session{}, "", false},
-		{"open, with a cookie of before", empty, Auto, []string{"Cookie: daybook-3000=" + read}, 200, Session{}, "", true},
+		{"open, with a cookie of before", empty, Auto, []string{"Cookie: daybook-3000=" + read}, 200, Session{}, "", false},
 		{"open, by a name", empty, Auto, []string{"Host: evil.example"}, 403, Session{}, "", false},
 		{"always closed", empty, Always, nil, 200, Session{NeedsKey: true, IngestNeedsKey: true}, "", false},
 		{"for everybody", keys, None, nil, 200, Session{}, "", false},
@@ -248,7 +280,12 @@ func TestSession(t *testing.T) {
 		{"by a link", keys, Auto, []string{"Authorization: Bearer " + read}, 200, Session{NeedsKey: true}, Read, false},
 		{"by a link beside a cookie of before", keys, Auto, []string{"Authorization: Bearer " + read, "Cookie: daybook-3000=" + gone}, 200, Session{NeedsKey: true}, Read, false},
 		{"revoked", keys, Auto, []string{"Cookie: daybook-3000=" + gone}, 200, Session{NeedsKey: true}, "", true},
-		{"nonsense", keys, Auto, []string{"Cookie: daybook-3000=x"}, 200, Session{NeedsKey: true}, "", true},
+		{"revoked, beside another cookie", keys, Auto, []string{"Cookie: theme=dark; daybook-3000=" + gone}, 200, Session{NeedsKey: true}, "", true},
+		{"a new key that is not read yet", keys, Auto, []string{"Cookie: daybook-3000=" + unknown}, 200, Session{NeedsKey: true}, "", false},
+		{"a new key behind one that was planted", keys, Auto, []string{"Cookie: daybook-3000=" + gone + "; daybook-3000=" + unknown}, 200, Session{NeedsKey: true}, "", false},
+		{"signed in behind one that was planted", keys, Auto, []string{"Cookie: daybook-3000=" + gone + "; daybook-3000=" + read}, 200, Session{NeedsKey: true}, Read, false},
+		{"a key of another scope", sending, Always, []string{"Cookie: daybook-3000=" + ingest}, 200, Session{NeedsKey: true, IngestNeedsKey: true}, "", false},
+		{"nonsense", keys, Auto, []string{"Cookie: daybook-3000=x"}, 200, Session{NeedsKey: true}, "", false},
 		{"a wrong key", keys, Auto, []string{"Authorization: Bearer x"}, 401, Session{}, "", false},
 		{"a revoked key", keys, Auto, []string{"Authorization: Bearer " + gone}, 401, Session{}, "", false},
 	} {

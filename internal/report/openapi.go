@@ -43,7 +43,7 @@ var openAPI = sync.OnceValue(func() []byte {
 			"securitySchemes": object{
 				"bearer":  object{"type": "http", "scheme": "bearer", "description": "A key of scope read or admin. One of a single site is good for that site alone."},
 				"apiKey":  object{"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same key in a header of its own."},
-				"session": object{"type": "apiKey", "in": "cookie", "name": "daybook-3001", "description": "The same key in the cookie that POST /session sets, for the dashboard's own pages alone: the name ends with the port of the server, and is daybook where its URL has none."},
+				"session": object{"type": "apiKey", "in": "cookie", "name": "daybook-3001", "description": "The same key in the cookie that POST /session sets, for the dashboard's own pages alone: the name ends with the port of the server, or has none where its URL has none, and over TLS begins with __Host-."},
 			},
 		},
 	})
@@ -167,7 +167,7 @@ func header(meaning string) object {
 var errorMeanings = map[int]string{
 	http.StatusBadRequest:            "The request cannot be read.",
 	http.StatusUnauthorized:          "A key is needed, or this one is not known or revoked.",
-	http.StatusForbidden:             "The key is for another scope or for another site, or in a session's cookie that a page of another origin has sent; or the role is open, and was asked by a name that is not localhost.",
+	http.StatusForbidden:             "The key is for another scope or for another site, or in a session's cookie that a page of another origin has sent, or may have; or the role is open, and was asked by a name that is not localhost.",
 	http.StatusNotFound:              "There is no such thing, or none of a site that the key is for.",
 	http.StatusRequestEntityTooLarge: fmt.Sprintf("The body is larger than %d bytes.", maxBatchBytes),
 	http.StatusUnprocessableEntity:   "A parameter is missing, wrong, unknown or given too often, or the question takes reading too many raw events.",
