@@ -79,6 +79,11 @@ test-browser: build ## Test the tracker and the dashboard in a real browser (nee
 	scripts/install-browser
 	cd test/browser && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-fund --no-audit && npm test
 
+.PHONY: screenshots
+screenshots: build ## Take the pictures of the dashboard in docs/images (needs Node)
+	scripts/install-browser
+	cd test/browser && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --no-fund --no-audit && node screenshots.js
+
 .PHONY: test-rules
 test-rules: ## Parse the alert rules and the dashboard as Prometheus does
 	cd test/rules && go vet ./... && go test ./...
