@@ -20,6 +20,8 @@ type entrance struct {
 	rt *web.Router
 	// guard is nil on the socket, whose mode says who may use it.
 	guard Guard
+	// status tells how everything stands.
+	status func(context.Context) (*Status, error)
 }
 
 // errNoQueue answers what has to know what is in the queue, in a process that
@@ -59,11 +61,12 @@ func signed(ctx context.Context, says string) string {
 // Register adds all actions to the router of the socket.
 func (a *Admin) Register(rt *web.Router) {
 	a.registerPlain(rt)
-	a.registerREST(entrance{rt: rt})
+	a.registerREST(entrance{rt: rt, status: a.Status})
 }
 
 // RegisterGuarded adds the actions that have paths below /admin to a router that
-// others reach, behind a guard.
-func (a *Admin) RegisterGuarded(rt *web.Router, guard Guard) {
-	a.registerREST(entrance{rt, guard})
+// others reach, behind a guard. How everything stands they are told as overview
+// knows it.
+func (a *Admin) RegisterGuarded(rt *web.Router, overview *Overview, guard Guard) {
+	a.registerREST(entrance{rt, guard, overview.Status})
 }

@@ -186,7 +186,7 @@ func TestGuarded(t *testing.T) {
 	check(t, book.Read(t.Context()))
 	gate := access.NewGate(book, access.Read, access.Options{Mode: access.None}, log)
 	rt := web.NewRouter(log)
-	a.RegisterGuarded(rt, func(w http.ResponseWriter, r *http.Request) (string, error) {
+	a.RegisterGuarded(rt, admin.NewOverview(a.Status), func(w http.ResponseWriter, r *http.Request) (string, error) {
 		pass, err := gate.AdmitAdmin(w, r)
 		if err != nil {
 			return "", err
@@ -316,7 +316,7 @@ func TestWithoutAQueue(t *testing.T) {
 	}
 	rt := web.NewRouter(discard)
 	a := admin.New(nil, st, admin.Options{Alone: true}, discard)
-	a.RegisterGuarded(rt, func(http.ResponseWriter, *http.Request) (string, error) { return "me", nil })
+	a.RegisterGuarded(rt, admin.NewOverview(a.Status), func(http.ResponseWriter, *http.Request) (string, error) { return "me", nil })
 	jobs, err := a.Rebuilds(t.Context(), 1)
 	check(t, err)
 	if len(jobs) != 1 {

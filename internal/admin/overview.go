@@ -11,51 +11,97 @@ import (
 	"github.com/daybook-analytics/daybook/internal/web"
 )
 
-// overviewAge is how long an Overview stays as it was read, so that whoever
-// reaches it cannot keep the queue and the store busy.
+// overviewAge is how long a status stays as it was read, so that pages that ask
+// again and again do not keep the queue and the store busy.
 const overviewAge = 2 * time.Second
 
 // someWorker stands for the name of the worker that has a stream.
 const someWorker = "a worker"
 
-// Overview tells how everything stands, but names no site, no machine and no
-// person: whoever may ask for the statistics of all sites can look at it.
+// Overview tells how everything stands to all who ask on a port. It is safe for
+// concurrent use.
 type Overview struct {
-	status func(context.Context) (*Status, error)
+	read func(context.Context) (*Status, error)
 
-	// mu is held while the status is read, so that requests that come together
-	// read it once.
-	mu   sync.Mutex
-	read time.Time // zero: never
-	last *Status   // never changes
+	mu      sync.Mutex
+	at      time.Time // of last; zero: never
+	last    *Status   // never changes
+	reading *reading  // nil when nobody reads
 }
 
-// NewOverview makes the overview of what status gives.
-func NewOverview(status func(context.Context) (*Status, error)) *Overview {
-	return &Overview{status: status}
+// reading is a status that is being read, by the first who asked, for all who
+// wait for it.
+type reading struct {
+	done   chan struct{} // closed when the others are set
+	status *Status
+	err    error
+	// left tells that who reads has not waited for the end: the error says
+	// nothing to others.
+	left bool
 }
 
-// Register adds GET /status to a router, behind a guard.
+// NewOverview makes the overview of what read gives.
+func NewOverview(read func(context.Context) (*Status, error)) *Overview {
+	return &Overview{read: read}
+}
+
+// Register adds GET /status to a router, behind a guard. It names no site, no
+// machine and no person: whoever may ask for the statistics of all sites can
+// look at it.
 func (o *Overview) Register(rt *web.Router, guard web.Guard) {
 	rt.Handle("/status", web.Methods{http.MethodGet: guard.Before(func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "no-store")
-		status, err := o.get(r.Context())
-		return answer(w, http.StatusOK, status, err)
+		status, err := o.Status(r.Context())
+		if err != nil {
+			return err
+		}
+		return answer(w, http.StatusOK, nameless(status), nil)
 	})})
 }
 
-func (o *Overview) get(ctx context.Context) (*Status, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.read.IsZero() && time.Since(o.read) < overviewAge {
-		return o.last, nil
+// Status gives the status, with all names, as it was within the last two
+// seconds. It must not be changed. Who asks while it is being read waits for
+// that, also for its error, so that nobody waits for the store in a row.
+func (o *Overview) Status(ctx context.Context) (*Status, error) {
+	for {
+		o.mu.Lock()
+		if !o.at.IsZero() && time.Since(o.at) < overviewAge {
+			defer o.mu.Unlock()
+			return o.last, nil
+		}
+		others := o.reading
+		if others == nil {
+			mine := &reading{done: make(chan struct{}), left: true}
+			o.reading = mine
+			o.mu.Unlock()
+			return o.readFor(ctx, mine)
+		}
+		o.mu.Unlock()
+		select {
+		case <-others.done:
+			if !others.left {
+				return others.status, others.err
+			}
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	status, err := o.status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	o.read, o.last = time.Now(), nameless(status)
-	return o.last, nil
+}
+
+// readFor reads the status for all who wait for r.
+func (o *Overview) readFor(ctx context.Context, r *reading) (*Status, error) {
+	defer func() { // also after a panic, which leaves the others to read
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if !r.left && r.err == nil {
+			o.at, o.last = time.Now(), r.status
+		}
+		o.reading = nil
+		close(r.done)
+	}()
+	r.status, r.err = o.read(ctx)
+	r.left = r.err != nil && ctx.Err() != nil
+	return r.status, r.err
 }
 
 // nameless gives a status without the names in it.

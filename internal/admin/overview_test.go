@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,4 +119,126 @@ func TestOverviewIsKept(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		check("later", 3)
 	})
+}
+
+// Operators are told what was read for the overview, with the names in it.
+func TestOverviewIsKeptForOperators(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reads := 0
+		overview := admin.NewOverview(func(context.Context) (*admin.Status, error) {
+			reads++
+			return &admin.Status{Streams: []admin.Stream{{Name: "1:0", Owner: "host-17"}}}, nil
+		})
+		a := admin.New(nil, nil, admin.Options{}, discard)
+		rt := web.NewRouter(discard)
+		overview.Register(rt, nil)
+		a.RegisterGuarded(rt, overview, func(http.ResponseWriter, *http.Request) (string, error) { return "me", nil })
+		for range 2 {
+			for path, owner := range map[string]string{"/admin/status": "host-17", "/status": "a worker"} {
+				w := httptest.NewRecorder()
+				rt.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+				if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"`+owner+`"`) {
+					t.Errorf("%s: %d %s, want the owner %s", path, w.Code, w.Body, owner)
+				}
+			}
+		}
+		if reads != 1 {
+			t.Errorf("it was read %d times", reads)
+		}
+	})
+}
+
+// held is an overview whose status is read until release is closed, or until
+// who reads it leaves, and then is err.
+type held struct {
+	*admin.Overview
+	release chan struct{}
+	err     error
+	reads   int
+}
+
+func newHeld(err error) *held {
+	h := &held{release: make(chan struct{}), err: err}
+	h.Overview = admin.NewOverview(func(ctx context.Context) (*admin.Status, error) {
+		h.reads++
+		select {
+		case <-h.release:
+			return &admin.Status{DeadLetters: h.reads}, h.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	})
+	return h
+}
+
+// Who asks while the status is read gets what that gives, also its error: while
+// the store is away nobody waits for it in a row.
+func TestOverviewIsReadOnceForAll(t *testing.T) {
+	for _, want := range []error{nil, errors.New("away")} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHeld(want)
+			var all sync.WaitGroup
+			for range 5 {
+				all.Go(func() {
+					status, err := h.Status(t.Context())
+					if !errors.Is(err, want) || want == nil && status.DeadLetters != 1 {
+						t.Errorf("got %v and %v, want %v", status, err, want)
+					}
+				})
+			}
+			synctest.Wait()
+			close(h.release)
+			all.Wait()
+			if h.reads != 1 {
+				t.Errorf("it was read %d times", h.reads)
+			}
+		})
+	}
+}
+
+// Who leaves does not wait for the end, and spoils it for nobody: if it is the
+// one who reads, another goes on.
+func TestOverviewWithoutWhoLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHeld(nil)
+		var all sync.WaitGroup
+		ask := func(ctx context.Context, want error) {
+			all.Go(func() {
+				if _, err := h.Status(ctx); !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		reader, readerLeaves := context.WithCancel(t.Context())
+		waiter, waiterLeaves := context.WithCancel(t.Context())
+		ask(reader, context.Canceled)
+		ask(waiter, context.Canceled)
+		ask(t.Context(), nil)
+		waiterLeaves()
+		synctest.Wait()
+		readerLeaves()
+		synctest.Wait()
+		if h.reads != 2 {
+			t.Errorf("after the reader left it was read %d times, want 2", h.reads)
+		}
+		close(h.release)
+		all.Wait()
+	})
+}
+
+// A panic while the status is read keeps nobody waiting.
+func TestOverviewAfterPanic(t *testing.T) {
+	reads := 0
+	ask := overview(func(context.Context) (*admin.Status, error) {
+		if reads++; reads == 1 {
+			panic("on purpose")
+		}
+		return new(admin.Status), nil
+	}, nil)
+	for _, want := range []int{http.StatusInternalServerError, http.StatusOK} {
+		if w := ask(""); w.Code != want {
+			t.Errorf("%d %s, want %d", w.Code, w.Body, want)
+		}
+	}
 }

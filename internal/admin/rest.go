@@ -91,7 +91,7 @@ func (a *Admin) registerJobs(e entrance) {
 	e.handle(reconciliationsPath, web.Methods{http.MethodGet: list(a.Reconciliations)})
 	e.handle(verifyPath, web.Methods{http.MethodGet: a.serveVerify})
 	e.handle(statusPath, web.Methods{http.MethodGet: func(w http.ResponseWriter, r *http.Request) error {
-		status, err := a.Status(r.Context())
+		status, err := e.status(r.Context())
 		return answer(w, http.StatusOK, status, err)
 	}})
 }

@@ -116,8 +116,9 @@ func (a *App) addReport(operators *admin.Admin) error {
 	dashboard.Register(rt, dashboard.Sessions{
 		Gate: gate, Version: a.cfg.Version, IngestURL: cfg.IngestURL, IngestPort: a.ingestPort,
 	})
-	admin.NewOverview(operators.Status).Register(rt, gate.AdmitOverview)
-	operators.RegisterGuarded(rt, func(w http.ResponseWriter, r *http.Request) (string, error) {
+	overview := admin.NewOverview(operators.Status)
+	overview.Register(rt, gate.AdmitOverview)
+	operators.RegisterGuarded(rt, overview, func(w http.ResponseWriter, r *http.Request) (string, error) {
 		pass, err := gate.AdmitAdmin(w, r)
 		if err != nil {
 			return "", err
