@@ -75,6 +75,23 @@ func registerPages(rt *web.Router, body []byte) {
 			return page.Serve(w, r)
 		}})
 	}
+	for _, almost := range []string{"/sites", "/sites/", "/sites/{site}/", "/operators/"} {
+		rt.Handle(almost, web.Methods{http.MethodGet: redirect})
+	}
+}
+
+// redirect leads people to the page that they mean, with the same query. Browsers
+// keep what is behind the #, which may be the key of a share link.
+func redirect(w http.ResponseWriter, r *http.Request) error {
+	to := strings.TrimSuffix(r.URL.EscapedPath(), "/")
+	if to == "/sites" {
+		to = "/"
+	}
+	if r.URL.RawQuery != "" {
+		to += "?" + r.URL.RawQuery
+	}
+	http.Redirect(w, r, to, http.StatusPermanentRedirect)
+	return nil
 }
 
 // files gives all of what was built, by its path below dist.

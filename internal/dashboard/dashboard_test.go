@@ -78,6 +78,36 @@ func TestPages(t *testing.T) {
 	}
 }
 
+// Who writes the path of a page almost right is led to it.
+func TestRedirects(t *testing.T) {
+	ask := serve(Sessions{})
+	for target, want := range map[string]string{
+		"/sites":                          "/",
+		"/sites/":                         "/",
+		"/sites?a=b":                      "/?a=b",
+		"/sites/shop/":                    "/sites/shop",
+		"/sites/shop/?period=7d&filter=a": "/sites/shop?period=7d&filter=a",
+		"/sites/a%3Cb%3F%25%0A/":          "/sites/a%3Cb%3F%25%0A",
+		"/sites/%5C%5Cevil.example/":      "/sites/%5C%5Cevil.example",
+		"/operators/":                     "/operators",
+	} {
+		w := ask(http.MethodGet, target, "")
+		if got := w.Header().Get("Location"); w.Code != http.StatusPermanentRedirect || got != want {
+			t.Errorf("%s: %d to %q, want %q", target, w.Code, got, want)
+		}
+		if w := ask(http.MethodPost, target, "{}"); w.Code != http.StatusMethodNotAllowed {
+			t.Errorf("POST %s: %d", target, w.Code)
+		}
+	}
+	// Nobody is led to another server.
+	for _, target := range []string{"//evil.example/", "/%2Fevil.example/", "/%2Fevil.example/%2e%2e/operators/", "//evil.example/sites/"} {
+		w := ask(http.MethodGet, target, "")
+		if to := w.Header().Get("Location"); strings.HasPrefix(to, "//") || strings.Contains(to, ":") {
+			t.Errorf("%s: %d to %q", target, w.Code, to)
+		}
+	}
+}
+
 // The page has no script and no style in it, and nothing from elsewhere, all of
 // which its policy would forbid; what it names is there.
 func TestPageHoldsItsPolicy(t *testing.T) {
@@ -134,7 +164,7 @@ func TestFiles(t *testing.T) {
 	if hashed == 0 {
 		t.Error("there are no assets")
 	}
-	for _, target := range []string{"/assets/none-12345678.js", "/assets/", "/assets", "/index.html", "/sites", "/sites/", "/sites/a/b", "/package.json"} {
+	for _, target := range []string{"/assets/none-12345678.js", "/assets/", "/assets", "/index.html", "/sites/a/b", "/sites/a/b/", "/package.json"} {
 		w := ask(http.MethodGet, target, "")
 		if w.Code != http.StatusNotFound || !strings.HasPrefix(w.Body.String(), `{"error":`) {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
