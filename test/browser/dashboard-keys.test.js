@@ -158,7 +158,6 @@ test('a link shows a site to whoever has it, until it is revoked', async () => {
       await guest.goto(link)
       await numbers(guest)
 
-      await guest.clock.install()
       await row.getByRole('button', {name: /^Revoke/}).click()
       await dialog.getByRole('group', {name: /for good/}).getByRole('button', {name: 'Revoke'}).click()
       await row.waitFor({state: 'detached'})
