@@ -2,11 +2,9 @@ package access
 
 import (
 	"fmt"
-	"mime"
 	"net"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -128,20 +126,18 @@ func ofDashboard(r *http.Request) error {
 	return nil
 }
 
+// DashboardHeader is a header that the dashboard's requests have. No other page
+// can have a browser send it: that takes a question to the server before
+// (CORS), to which it does not answer.
+const DashboardHeader = "Daybook-Dashboard"
+
 // byFetch refuses what a browser that says nothing of where a request comes from,
-// as browsers do without TLS, may have been made to send by an <img> or a link of
-// another page: these cannot choose what they accept, and the dashboard's own
-// requests name the form of their answers.
+// as browsers do without TLS, may have been made to send by another page.
 func byFetch(r *http.Request) error {
-	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
-		return nil // ofDashboard has looked at it
+	if r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" || r.Header.Get(DashboardHeader) != "" {
+		return nil // ofDashboard has looked at it, or nobody else can send it
 	}
-	for choice := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-		if kind, _, err := mime.ParseMediaType(choice); err == nil && (kind == "application/json" || kind == "text/csv") {
-			return nil
-		}
-	}
-	return forbidden("a session is good for the dashboard's own pages, which say Accept: application/json or text/csv, and this does not: say it, or give a key as Authorization: Bearer KEY")
+	return forbidden("a session is good for the dashboard's own pages, which say " + DashboardHeader + ": 1, and this does not: say it, or give a key as Authorization: Bearer KEY")
 }
 
 // cookieName is the name of the cookie. All ports of a host share their

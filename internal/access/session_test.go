@@ -15,8 +15,8 @@ import (
 func ask(method string, headers ...string) *http.Request {
 	r := request(local, "/session", headers...)
 	r.Method = method
-	if r.Header["Accept"] == nil {
-		r.Header.Set("Accept", "application/json")
+	if r.Header[DashboardHeader] == nil {
+		r.Header.Set(DashboardHeader, "1")
 	}
 	return r
 }
@@ -212,15 +212,11 @@ func TestSessions(t *testing.T) {
 		{"the first of several good ones", "GET", 200, []string{"Cookie: daybook-3000=" + token + "; daybook-3000=" + blog}},
 		{"only ones that were planted", "GET", 401, []string{"Cookie: daybook-3000=" + unknown + "; daybook-3000=" + ingest}},
 		{"an empty one", "GET", 401, []string{"Cookie: daybook-3000="}},
-		{"CSV", "GET", 200, []string{"Cookie: daybook-3000=" + token, "Accept: text/html;q=0.5", "Accept: text/csv; charset=utf-8"}},
-		{"an image of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}},
-		{"a link of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}},
-		{"a script of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: */*"}},
-		{"what accepts nothing by name", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Accept: "}},
-		{"an image of its own", "GET", 200, []string{"Cookie: daybook-3000=" + token, "Accept: image/*", "Sec-Fetch-Site: same-origin"}},
-		{"a script of its own", "POST", 200, []string{"Cookie: daybook-3000=" + token, "Accept: */*", own}},
-		{"JSON of another port", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Sec-Fetch-Site: same-site", "Accept: application/json"}},
-		{"an image with a key", "GET", 200, []string{"X-API-Key: " + token, "Accept: image/*"}},
+		{"an image of another page", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Daybook-Dashboard: "}},
+		{"an image of its own", "GET", 200, []string{"Cookie: daybook-3000=" + token, "Daybook-Dashboard: ", "Sec-Fetch-Site: same-origin"}},
+		{"a form of its own", "POST", 200, []string{"Cookie: daybook-3000=" + token, "Daybook-Dashboard: ", own}},
+		{"another port", "GET", 403, []string{"Cookie: daybook-3000=" + token, "Sec-Fetch-Site: same-site"}},
+		{"an image with a key", "GET", 200, []string{"X-API-Key: " + token, "Daybook-Dashboard: "}},
 	} {
 		w := httptest.NewRecorder()
 		pass, err := g.Admit(w, ask(c.method, c.headers...))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/daybook-analytics/daybook/internal/event"
 	"github.com/daybook-analytics/daybook/internal/store"
@@ -96,6 +97,10 @@ func ParseZone(name string) (string, error) {
 	}
 	if name == "" {
 		return "", fmt.Errorf("a time zone is needed: give its IANA name, as in Europe/Berlin, or %s", utc)
+	}
+	// Systems have files beside those zones, which other programs do not know.
+	if name == "localtime" || name == "posixrules" || name == "Factory" || strings.HasPrefix(name, "posix/") || strings.HasPrefix(name, "right/") {
+		return "", fmt.Errorf("%q is no time zone with an IANA name, as Europe/Berlin is", name)
 	}
 	_, err := event.Location(name)
 	return name, err

@@ -221,7 +221,7 @@ func TestZonesByTheirNames(t *testing.T) {
 			t.Errorf("%s: %q, %v, shown as %s", name, zone, err, ZoneName(zone))
 		}
 	}
-	for _, name := range []string{"", "Local", "Europe/Berln", "../Berlin", "+02:00"} {
+	for _, name := range []string{"localtime", "posixrules", "posix/Europe/Berlin", "right/UTC", "", "Local", "Europe/Berln", "../Berlin", "+02:00"} {
 		if _, err := ParseZone(name); err == nil {
 			t.Errorf("there is a time zone %q", name)
 		}

@@ -1,5 +1,6 @@
 // What the report role answers, and how it is asked. The meaning of each field
 // is in docs/api-report.md.
+import {setServerTime} from './clock'
 import {sharedKey} from './route'
 
 /** Who asks, and what they may do. */
@@ -166,6 +167,26 @@ interface Request {
   accept?: string
 }
 
+/** Failures that pass by themselves, so that what failed is asked again. */
+export const passes = ({status}: Failure) => status === 0 || status === 408 || status === 429 || status >= 500
+
+const unreachable = () => {
+  setLost(true)
+  return new Failure(0, 'The server cannot be reached.')
+}
+
+/**
+ * Filters have raw events counted, which a server does for few at a time: one
+ * browser asks for one after the other, and leaves room for others.
+ */
+let counting: Promise<unknown> = Promise.resolve()
+
+function inTurn<T>(ask: () => Promise<T>): Promise<T> {
+  const mine = counting.then(ask)
+  counting = mine.catch(() => undefined)
+  return mine
+}
+
 /** send asks the server, and gives its answer if that is a success. */
 async function send(url: string, {method = 'GET', body, signal, accept = 'application/json'}: Request): Promise<Response> {
   const key = sharedKey()
@@ -176,6 +197,7 @@ async function send(url: string, {method = 'GET', body, signal, accept = 'applic
       signal,
       headers: {
         Accept: accept,
+        'Daybook-Dashboard': '1', // no other page can have a browser send it
         ...key && {Authorization: `Bearer ${key}`},
         ...body !== undefined && {'Content-Type': 'application/json'}
       },
@@ -183,13 +205,12 @@ async function send(url: string, {method = 'GET', body, signal, accept = 'applic
     })
   } catch (e) {
     if (signal?.aborted) throw e
-    setLost(true)
-    throw new Failure(0, 'The server cannot be reached.')
+    throw unreachable()
   }
   // What a proxy says whose server is away is no answer of ours.
   const away = (answer.status === 502 || answer.status === 504) && !answer.headers.get('Content-Type')?.includes('json')
-  setLost(away)
-  if (away) throw new Failure(0, 'The server cannot be reached.')
+  if (away) throw unreachable()
+  setLost(false)
   if (answer.ok) return answer
   const {error, allowed} = await answer.json().catch(() => ({})) as {error?: string; allowed?: string}
   throw new Failure(answer.status, error ?? `The server answered with status ${answer.status}.`, allowed)
@@ -197,11 +218,15 @@ async function send(url: string, {method = 'GET', body, signal, accept = 'applic
 
 /** ask asks a question. A Failure tells why there is no answer. */
 export async function ask<T>(url: string, request: Request = {}): Promise<Answer<T>> {
-  const answer = await send(url, request)
-  const data = answer.status === 204 ? undefined : await answer.json()
+  const answer = await (url.includes('filter=') ? inTurn(() => send(url, request)) : send(url, request))
+  const data = answer.status === 204 ? undefined : await answer.json().catch(e => {
+    // It was cut off, or somebody between answered in the server's place.
+    throw request.signal?.aborted ? e : unreachable()
+  })
   // By the clock of the server: that of this machine may be wrong.
   const asOf = Date.parse(answer.headers.get('Daybook-As-Of') ?? '')
   const now = Date.parse(answer.headers.get('Date') ?? '') || Date.now()
+  setServerTime(now)
   return {data: data as T, age: asOf ? Math.max(0, now - asOf) : null}
 }
 

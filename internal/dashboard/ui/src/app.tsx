@@ -1,6 +1,6 @@
 // Which page is shown, and to whom.
-import {Component, lazy, Suspense, useCallback, useEffect, useMemo, useState, type ReactNode} from 'react'
-import {ask, seesAll, type Failure, type Session} from './api'
+import {Component, lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type ReactNode} from 'react'
+import {ask, passes, seesAll, type Failure, type Session} from './api'
 import {SessionContext, useLost, useSession} from './hooks'
 import {Link} from './link'
 import {Notice} from './parts'
@@ -15,20 +15,31 @@ export function App() {
   const [session, setSession] = useState<Session>()
   const [failure, setFailure] = useState<Failure>()
   const [turn, setTurn] = useState(0)
-  useHref()
+  const href = useHref()
   const key = sharedKey()
 
   useEffect(() => {
     let timer = 0
-    ask<Session>('/session').then(({data}) => {
+    const abort = new AbortController()
+    ask<Session>('/session', {signal: abort.signal}).then(({data}) => {
       setSession(data)
       setFailure(undefined)
     }, (why: Failure) => {
+      if (abort.signal.aborted) return
       setFailure(why)
-      if (why.status === 0 || why.status >= 500) timer = window.setTimeout(() => setTurn(n => n + 1), 3000)
+      if (passes(why)) timer = window.setTimeout(() => setTurn(n => n + 1), 3000)
     })
-    return () => clearTimeout(timer)
+    return () => {
+      abort.abort()
+      clearTimeout(timer)
+    }
   }, [turn, key])
+
+  // Whatever is shown, something asks until the server is back.
+  const lost = useLost()
+  useEffect(() => {
+    if (lost) setTurn(n => n + 1)
+  }, [lost])
 
   const reload = useCallback(() => setTurn(n => n + 1), [])
   const state = useMemo(() => session && {session, reload, lost: reload}, [session, reload])
@@ -38,7 +49,7 @@ export function App() {
   return (
     <SessionContext key={key} value={state}>
       <Offline />
-      <ErrorBoundary>
+      <ErrorBoundary href={href}>
         <Page />
       </ErrorBoundary>
     </SessionContext>
@@ -50,11 +61,22 @@ function Page() {
   const {session} = useSession()
   const url = new URL(href)
   const view = useMemo(() => parseView(new URL(href)), [href])
+  useFocusOnMain(url.pathname + session.key?.id)
   if (url.pathname === '/operators') return <Suspense><OperatorsPage /></Suspense>
   if (session.needs_key && !session.key) return <SignIn />
-  if (view) return <SitePage key={view.site} view={view} />
+  if (view) return <SitePage view={view} />
   if (url.pathname !== '/') return <NotFound />
   return seesAll(session) ? <SitesPage /> : <OwnSite site={session.key!.site} />
+}
+
+/** useFocusOnMain gives the focus to another page whose link went away with the old one. */
+function useFocusOnMain(page: string) {
+  const shown = useRef(page)
+  useEffect(() => {
+    if (shown.current === page) return
+    shown.current = page
+    if (document.activeElement === document.body) document.getElementById('main')?.focus()
+  }, [page])
 }
 
 /** OwnSite leads who may see one site alone to it. */
@@ -98,11 +120,16 @@ function Offline() {
 }
 
 /** ErrorBoundary keeps a fault of the dashboard from leaving an empty page. */
-class ErrorBoundary extends Component<{children: ReactNode}, {error?: Error}> {
+class ErrorBoundary extends Component<{href: string; children: ReactNode}, {error?: Error}> {
   override state: {error?: Error} = {}
 
   static getDerivedStateFromError(error: Error) {
     return {error}
+  }
+
+  override componentDidUpdate(before: {href: string}) {
+    // Another view may be without it.
+    if (this.state.error && before.href !== this.props.href) this.setState({error: undefined})
   }
 
   override render() {
@@ -110,7 +137,7 @@ class ErrorBoundary extends Component<{children: ReactNode}, {error?: Error}> {
     return (
       <Notice title="The dashboard has a fault">
         <p>{this.state.error.message}</p>
-        <button type="button" onClick={() => location.reload()}>Load it again</button>
+        <p className="row"><button type="button" onClick={() => location.reload()}>Load it again</button> <a href="/">Show all sites</a></p>
       </Notice>
     )
   }

@@ -63,13 +63,6 @@ export function bucket(start: string, interval: string, brief = false): string {
   }
 }
 
-/** today is the date in a time zone, as YYYY-MM-DD. */
-export const today = (timezone: string) => clock(timezone).slice(0, 10)
-
-/** clock is what the clocks of a time zone show, as YYYY-MM-DDTHH:MM. */
-export const clock = (timezone: string) =>
-  new Intl.DateTimeFormat('sv-SE', {timeZone: timezone, dateStyle: 'short', timeStyle: 'short'}).format(Date.now()).replace(' ', 'T')
-
 /** addDays gives the date so many days later. */
 export function addDays(text: string, days: number): string {
   const d = utc(text)

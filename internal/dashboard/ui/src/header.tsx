@@ -1,8 +1,9 @@
-import {useEffect, useState, type ReactNode} from 'react'
+import type {MouseEvent, ReactNode} from 'react'
 import {ask, seesAll} from './api'
 import {useSession} from './hooks'
 import {Link} from './link'
-import {sharedKey} from './route'
+import {sharedKey, sitePath} from './route'
+import {Theme} from './theme'
 
 /** Header stands above every page: where one is, and where one can go. */
 export function Header({children}: {children?: ReactNode}) {
@@ -11,7 +12,7 @@ export function Header({children}: {children?: ReactNode}) {
   return (
     <header className="header">
       <a className="skip" href="#main" onClick={skip}>Skip to the numbers</a>
-      {seesAll(session) ? <Link className="logo" href="/"><Logo />Daybook</Link> : <span className="logo"><Logo />Daybook</span>}
+      <Link className="logo" href={!session.key || session.key.site === '*' ? '/' : sitePath(session.key.site)}><Logo />Daybook</Link>
       {children}
       <nav aria-label="Daybook">
         {!sharedKey() && seesAll(session) && <Link href="/operators">Operators</Link>}
@@ -23,7 +24,7 @@ export function Header({children}: {children?: ReactNode}) {
 }
 
 /** skip moves the focus alone: the part of the URL behind # is for keys. */
-function skip(e: React.MouseEvent) {
+function skip(e: MouseEvent) {
   e.preventDefault()
   document.getElementById('main')?.focus()
 }
@@ -34,27 +35,5 @@ function Logo() {
       <rect width="32" height="32" rx="7" fill="var(--accent)" />
       <path d="M8 24V14M14 24V8M20 24v-7M26 24V11" stroke="var(--on-accent)" strokeWidth="3.2" strokeLinecap="round" />
     </svg>
-  )
-}
-
-const themes = {system: 'As the system', light: 'Light', dark: 'Dark'}
-type ThemeName = keyof typeof themes
-
-/** remembered is the theme that was chosen in this browser. */
-function remembered(): ThemeName {
-  const name = localStorage.getItem('theme')
-  return name === 'light' || name === 'dark' ? name : 'system'
-}
-
-function Theme() {
-  const [theme, setTheme] = useState(remembered)
-  useEffect(() => {
-    document.documentElement.dataset.theme = theme
-    localStorage.setItem('theme', theme)
-  }, [theme])
-  return (
-    <select aria-label="Colours" value={theme} onChange={e => setTheme(e.target.value as ThemeName)}>
-      {Object.entries(themes).map(([name, label]) => <option key={name} value={name}>{label}</option>)}
-    </select>
   )
 }

@@ -1,6 +1,6 @@
 // What the components share: answers that are kept up to date, and the time.
 import {createContext, useCallback, useContext, useEffect, useState, useSyncExternalStore} from 'react'
-import {ask, connection, type Answer, type Failure, type Session} from './api'
+import {ask, connection, passes, type Answer, type Failure, type Session} from './api'
 
 /** What is known of a question. */
 export interface Asked<T> {
@@ -8,7 +8,10 @@ export interface Asked<T> {
   data?: T
   /** When the numbers were true, by the clock of this machine; null is never. */
   asOf: number | null
+  /** Why there is no answer. */
   failure?: Failure
+  /** Why the answer is not the newest: asking again has failed, and goes on. */
+  trouble?: Failure
   busy: boolean
   /** Asks again at once. */
   again: () => void
@@ -48,7 +51,7 @@ export function useAnswer<T>(url: string | null, every = 0): Asked<T> {
         const failure = e as Failure
         setState(was => was?.url === url ? {...was, failure} : {url, came: 0, failure})
         if (failure.status === 401) lost(failure)
-        else if (failure.status === 0 || failure.status === 429 || failure.status >= 500) next(retry)
+        else if (passes(failure)) next(retry)
       }
     }
     void run()
@@ -60,12 +63,13 @@ export function useAnswer<T>(url: string | null, every = 0): Asked<T> {
 
   const again = useCallback(() => setTurn(n => n + 1), [])
   const age = state?.answer?.age ?? null
-  // That no server is there is said once, above whatever it said last.
-  const keeps = state?.failure?.status === 0 && state.answer !== undefined
+  const failure = state?.url === url ? state?.failure : undefined
+  const keeps = failure && passes(failure) && state?.answer !== undefined
   return {
     data: url === null ? undefined : state?.answer?.data,
     asOf: state && age !== null ? state.came - age : null,
-    failure: state?.url === url && !keeps ? state?.failure : undefined,
+    failure: keeps ? undefined : failure,
+    trouble: keeps ? failure : undefined,
     busy: url !== null && state?.url !== url,
     again
   }

@@ -1,5 +1,5 @@
 // Small parts that several pages have.
-import {useLayoutEffect, useRef, type ReactNode} from 'react'
+import {useLayoutEffect, useRef, useState, type ReactNode} from 'react'
 import type {Failure} from './api'
 import {count, margin} from './format'
 import {useTitle} from './hooks'
@@ -15,11 +15,17 @@ export function Estimate({value, error}: {value: number; error?: number | null})
   )
 }
 
-/** Change writes how much more there is than in the other period. */
-export function Change({share, lessIsGood = false}: {share: number | null | undefined; lessIsGood?: boolean}) {
-  if (share === undefined) return null
-  if (share === null) return <span className="change">new</span>
-  const points = Math.abs(share * 100)
+/** Change writes how much more there is now than in the other period. */
+export function Change({now, before, share = now! / before! - 1, lessIsGood = false}: {
+  now: number | null
+  before: number | null
+  /** The change where it is known more exactly than from these numbers. */
+  share?: number
+  lessIsGood?: boolean
+}) {
+  if (now === null || before === null) return null
+  if (before === 0 && now > 0) return <span className="change">new</span>
+  const points = now === before ? 0 : Math.abs(share * 100)
   const text = points >= 1000 ? '> 1000' : points < 10 ? points.toFixed(1) : points.toFixed(0)
   if (Number(text) === 0) return <span className="change">= 0 %</span>
   const kind = share > 0 === lessIsGood ? 'worse' : 'better'
@@ -70,13 +76,22 @@ export function Dialog({title, close, children}: {title: string; close: () => vo
 
 /** Copy shows a text to be copied. */
 export function Copy({label, text}: {label: string; text: string}) {
+  const [said, setSaid] = useState('')
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text) // not there over plain http
+      setSaid('Copied.')
+    } catch {
+      setSaid('This browser does not let the page copy it: select it, and copy it yourself.')
+    }
+  }
   return (
     <div className="copy">
       <pre tabIndex={0} aria-label={label}><code>{text}</code></pre>
-      <button type="button" onClick={e => {
-        const button = e.currentTarget
-        navigator.clipboard.writeText(text).then(() => { button.textContent = 'Copied' }, () => { button.textContent = 'Select it, and copy' })
-      }}>Copy</button>
+      <div className="row">
+        <button type="button" onClick={copy}>Copy</button>
+        <span role="status">{said}</span>
+      </div>
     </div>
   )
 }

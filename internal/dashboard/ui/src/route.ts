@@ -9,8 +9,8 @@ export type Dimension = string
 export type Metric = 'users' | 'visits' | 'views' | 'events'
 const metrics: readonly string[] = ['users', 'visits', 'views', 'events']
 
-/** Is, is not, is like (with * and ?), as the API writes them. */
-export type Operator = '==' | '!=' | '~'
+/** Is, is not, is like (with * and ?), as the API writes them; '' is none that anybody knows. */
+export type Operator = '==' | '!=' | '~' | ''
 
 export interface Filter {
   dimension: Dimension
@@ -51,10 +51,14 @@ export const cards: Record<string, Dimension[]> = {
 const word = (text: string | null, allowed: readonly string[], otherwise: string) =>
   text !== null && allowed.includes(text) ? text : otherwise
 
-/** parseFilter reads a filter as the API writes it. */
-function parseFilter(text: string): Filter | null {
+/**
+ * parseFilter reads a filter as the API writes it. What is none stays as it is,
+ * for the API to say so: without it numbers would be wrong and look right.
+ */
+function parseFilter(text: string): Filter {
   const found = /^([a-z_]+)(==|!=|~)(.*)$/s.exec(text)
-  return found && {dimension: found[1]!, operator: found[2] as Operator, value: found[3]!}
+  if (!found) return {dimension: text, operator: '', value: ''}
+  return {dimension: found[1]!, operator: found[2] as Operator, value: found[3]!}
 }
 
 export const filterText = (f: Filter) => f.dimension + f.operator + f.value
@@ -73,7 +77,7 @@ export function parseView(url: URL): View | null {
     compare: q.get('compare') ?? '',
     interval: q.get('interval') ?? '',
     metric: word(q.get('metric'), metrics, 'users') as Metric,
-    filters: q.getAll('filter').map(parseFilter).filter(f => f !== null),
+    filters: q.getAll('filter').map(parseFilter),
     tabs: Object.fromEntries(Object.entries(cards).flatMap(([card, tables]) => {
       const open = word(q.get(card), tables, '')
       return open ? [[card, open]] : []
@@ -144,7 +148,7 @@ export const useHref = () => useSyncExternalStore(subscribe, () => location.href
 /** go shows another view; replace leaves none to come back to. */
 export function go(path: string, {replace = false} = {}) {
   const target = path + (sharedKey() && location.hash)
-  if (replace) history.replaceState(null, '', target)
+  if (replace || new URL(target, location.href).href === location.href) history.replaceState(null, '', target)
   else history.pushState(null, '', target)
   listeners.forEach(tell => tell())
 }

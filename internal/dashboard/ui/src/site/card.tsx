@@ -1,5 +1,5 @@
 // The tables of dimensions: the most frequent values, each a filter.
-import {useState, type CSSProperties} from 'react'
+import {useEffect, useRef, useState, type CSSProperties} from 'react'
 import {download, question, type Breakdown, type Failure, type Row} from '../api'
 import {count, dimensionName, percent, tableName, valueName} from '../format'
 import {useAnswer, type Asked} from '../hooks'
@@ -45,14 +45,16 @@ export function Card({name, view, every}: {name: string; view: View; every: numb
 export function Detail({view}: {view: View}) {
   const asked = useAnswer<Breakdown>(tableQuestion(view, view.detail, many, view.page))
   const pages = Math.ceil((asked.data?.values ?? 0) / many)
+  const top = useRef<HTMLDivElement>(null)
+  useEffect(() => top.current!.closest('dialog')!.scrollTo(0, 0), [view.page])
   return (
     <Dialog title={tableName(view.detail)} close={() => go(viewPath({...view, detail: '', page: 1}))}>
-      <div aria-busy={asked.busy}><Answer asked={asked} view={view} dimension={view.detail} /></div>
+      <div ref={top} aria-busy={asked.busy}><Answer asked={asked} view={view} dimension={view.detail} /></div>
       <footer className="about">
         {asked.data && <Exactness data={asked.data} />}
         <span className="row">
           {view.page > 1 && <Link href={viewPath({...view, page: view.page - 1})}>Back</Link>}
-          {pages > 1 && <span>Page {count(view.page)} of {count(pages)}</span>}
+          {pages > 1 && view.page <= pages && <span>Page {count(view.page)} of {count(pages)}</span>}
           {view.page < pages && <Link href={viewPath({...view, page: view.page + 1})}>Next</Link>}
           <Save url={tableQuestion(view, view.detail, saved)} what={tableName(view.detail)} />
         </span>
@@ -66,6 +68,9 @@ function Answer({asked, view, dimension}: {asked: Asked<Breakdown>; view: View; 
   // A table of another dimension would stand under the wrong name.
   if (asked.data?.dimension !== dimension) return <p className="empty">Loading …</p>
   if (asked.data.rows.length === 0) {
+    if (view.page > 1 && asked.data.values > 0) {
+      return <p className="empty">There is no such page. <Link href={viewPath({...view, page: Math.ceil(asked.data.values / many)})}>Show the last one</Link></p>
+    }
     return <p className="empty">{dimension === 'bot' ? 'No bots were seen.' : `No ${dimensionName(dimension).toLowerCase()} is known of these events.`}</p>
   }
   return <Table data={asked.data} view={view} busy={asked.busy} />
@@ -97,15 +102,15 @@ function Table({data, view, busy}: {data: Breakdown; view: View; busy: boolean})
         </thead>
         <tbody>
           {rows.map((row, i) => {
-            const before = compare?.rows[i] && countOf(compare.rows[i])
+            const before = compare?.rows[i] ? countOf(compare.rows[i]) : 0
             return (
               <tr key={row.value} style={{'--part': row.share / longest} as CSSProperties}>
                 <th scope="row"><Value view={view} dimension={dimension} value={row.value} /></th>
                 {users && <td className="number"><Users row={row} /></td>}
                 <td className="number"><Count row={row} metric={metric} /></td>
                 <td className="number">{percent(row.share)}</td>
-                {compare && <td className="number">{count(before ?? 0)}</td>}
-                {compare && <td className="number"><Change share={before ? countOf(row) / before - 1 : null} /></td>}
+                {compare && <td className="number">{count(before)}</td>}
+                {compare && <td className="number"><Change now={countOf(row)} before={before} /></td>}
               </tr>
             )
           })}
@@ -118,7 +123,7 @@ function Table({data, view, busy}: {data: Breakdown; view: View; busy: boolean})
               <td className="number">{count(data.other)}</td>
               <td className="number">{percent(data.total ? data.other / data.total : 0)}</td>
               {compare && <td className="number">{count(compare.other)}</td>}
-              {compare && <td className="number"><Change share={compare.other ? data.other / compare.other - 1 : null} /></td>}
+              {compare && <td className="number"><Change now={data.other} before={compare.other} /></td>}
             </tr>
           </tfoot>
         )}

@@ -1,7 +1,8 @@
 // The chart of a site's page: one number in every bucket of a period.
 import {lazy, Suspense, useMemo, useState} from 'react'
 import type {Bucket, Timeseries} from '../api'
-import {bucket, clock, count, dates, margin, percent, short} from '../format'
+import {clock} from '../clock'
+import {bucket, count, dates, margin, percent, short} from '../format'
 import {Estimate} from '../parts'
 import type {Metric} from '../route'
 import {errorOf, metrics} from './headline'
@@ -9,7 +10,9 @@ import {spanOf} from './pickers'
 import type {Drawing} from './plot'
 import './chart.css'
 
-const Plot = lazy(() => import('./plot'))
+// It is on its way before the numbers that it draws.
+const plot = import('./plot')
+const Plot = lazy(() => plot)
 
 /** Chart shows a number over time: drawn, and as a table for who asks for it. */
 export function Chart({data, metric, busy}: {data: Timeseries; metric: Metric; busy: boolean}) {
@@ -58,13 +61,26 @@ function namesOf(data: Timeseries) {
   return (i: number) => bucket(data.buckets[i]!.start, data.interval) + (goesOn && i === n - 1 ? ', so far' : '')
 }
 
+/**
+ * pairsOf gives for each bucket the one of the other period that it is compared
+ * with: by hour the same time of the same day, since where the clocks are
+ * changed a day has an hour more or less, and else the one in the same place.
+ */
+function pairsOf({buckets, interval, compare}: Timeseries): (Bucket | undefined)[] {
+  if (!compare) return []
+  if (interval !== 'hour') return buckets.map((_, i) => compare.buckets[i])
+  const day = (b: Bucket) => Date.parse(b.start.slice(0, 10)) / 86_400_000
+  const [first, other] = [buckets[0]!, compare.buckets[0]]
+  const name = (b: Bucket, from: Bucket) => day(b) - day(from) + b.start.slice(10)
+  const found = new Map(compare.buckets.map(b => [name(b, other!), b]))
+  return buckets.map(b => found.get(name(b, first)))
+}
+
 function drawingOf(data: Timeseries, metric: Metric): Drawing {
   const {buckets, interval, compare} = data
   const {n} = begun(data)
   const name = namesOf(data)
-  // Another period may have a bucket more or less: a week that was begun, or
-  // an hour when the clocks were changed.
-  const before = compare && buckets.map((_, i) => compare.buckets[i])
+  const before = compare && pairsOf(data)
   const span = spanOf(data)
   const years = span && Date.parse(span[1]) - Date.parse(span[0]) > 366 * 86_400_000
   return {
@@ -123,6 +139,7 @@ function Table({data, metric}: {data: Timeseries; metric: Metric}) {
   const {interval, compare} = data
   const {n} = begun(data)
   const name = namesOf(data)
+  const before = pairsOf(data)
   const shown = (Object.keys(metrics) as Metric[]).filter(m => m !== 'visits' || interval !== 'hour')
   const title = `By ${interval}, ${periodOf(data)}`
   const cell = (b: Bucket | undefined, m: Metric) => b && b[m] !== null ? <Estimate value={b[m]} error={errorOf(b, m)} /> : '–'
@@ -142,7 +159,7 @@ function Table({data, metric}: {data: Timeseries; metric: Metric}) {
             <tr key={i}>
               <th scope="row">{name(i)}</th>
               {shown.map(m => <td key={m} className="number">{cell(i < n ? b : undefined, m)}</td>)}
-              {compare && <td className="number">{cell(compare.buckets[i], metric)}</td>}
+              {compare && <td className="number">{cell(before[i], metric)}{before[i] && <small className="off"> {bucket(before[i].start, interval)}</small>}</td>}
             </tr>
           ))}
         </tbody>

@@ -18,7 +18,6 @@ export const shownMetric = (view: View, series: Timeseries): Metric =>
 
 export function Headline({view, series, visits}: {view: View; series: Timeseries; visits: Asked<Visits>}) {
   const before = series.compare?.total
-  const estimate = (c: Counts, metric: Metric) => <Estimate value={c[metric] ?? 0} error={errorOf(c, metric)} />
   const v = visits.failure || visits.busy ? undefined : visits.data
   // By hour the time series has no visits, the period has.
   const numbers = (c: Counts, of?: Visits | Visits['compare']): Counts => ({...c, visits: of?.visits ?? c.visits, visits_error: of?.visits_error ?? c.visits_error})
@@ -28,10 +27,9 @@ export function Headline({view, series, visits}: {view: View; series: Timeseries
     <ul className="headline">
       {(Object.keys(metrics) as Metric[]).map(metric => {
         const shown = (
-          <Number label={metrics[metric]}
-            value={now[metric] === null ? '–' : estimate(now, metric)}
-            before={other && (other[metric] === null ? '–' : estimate(other, metric))}
-            change={metric === 'visits' ? v?.change?.visits ?? series.change?.visits : series.change?.[metric]} />
+          <Number label={metrics[metric]} now={now[metric]} before={other?.[metric]}
+            share={(metric === 'visits' ? v?.change?.visits ?? series.change?.visits : series.change?.[metric]) ?? undefined}
+            write={(n, of) => n === null ? '–' : <Estimate value={n} error={errorOf(of === 'now' ? now : other!, metric)} />} />
         )
         const chosen = shownMetric(view, series) === metric
         return (
@@ -41,42 +39,53 @@ export function Headline({view, series, visits}: {view: View; series: Timeseries
           </li>
         )
       })}
-      <li>
-        <Number label="Views per visit" value={written(v?.views_per_visit, average)}
-          before={v?.compare && written(v.compare.views_per_visit, average)} change={v?.change?.views_per_visit} />
-      </li>
-      <li>
-        <Number label="Bounce rate" value={<>{written(v?.bounce_rate, percent)}{v && off(v.bounce_rate_error)}</>}
-          before={v?.compare && written(v.compare.bounce_rate, percent)} change={v?.change?.bounce_rate} lessIsGood />
-      </li>
-      <li>
-        <Number label="Visit duration" value={written(v?.average_duration, span)}
-          before={v?.compare && written(v.compare.average_duration, span)} change={v?.change?.average_duration} />
-      </li>
+      {averages.map(({name, label, write, lessIsGood, error}) => (
+        <li key={name}>
+          <Number label={label} now={v?.[name] ?? null} before={v?.compare?.[name]} share={v?.change?.[name] ?? undefined} lessIsGood={lessIsGood}
+            write={(n, of) => <>{n === null ? '–' : write(n)}{of === 'now' && error && off(v?.[error])}</>} />
+        </li>
+      ))}
     </ul>
   )
 }
 
-const written = (n: number | null | undefined, write: (n: number) => string) => n === null || n === undefined ? '–' : write(n)
+interface Average {
+  name: 'views_per_visit' | 'bounce_rate' | 'average_duration'
+  label: string
+  write: (n: number) => string
+  lessIsGood?: boolean
+  error?: 'bounce_rate_error'
+}
+
+/** What visits are like; all of it null where there are none. */
+const averages: Average[] = [
+  {name: 'views_per_visit', label: 'Views per visit', write: average},
+  {name: 'bounce_rate', label: 'Bounce rate', write: percent, lessIsGood: true, error: 'bounce_rate_error'},
+  {name: 'average_duration', label: 'Visit duration', write: span}
+]
 
 /** off is how many points a share may be off. */
-function off(error: number | null) {
+function off(error: number | null | undefined) {
   const points = 196 * (error ?? 0)
   return points < 0.5 ? null : <small className="off"> ± {count(points)}</small>
 }
 
-function Number({label, value, before, change, lessIsGood}: {
+function Number({label, now, before, share, lessIsGood, write}: {
   label: string
-  value: ReactNode
-  before?: ReactNode
-  change?: number | null
+  now: number | null
+  /** undefined where nothing is compared. */
+  before?: number | null
+  share?: number
   lessIsGood?: boolean
+  write: (n: number | null, of: 'now' | 'before') => ReactNode
 }) {
   return (
     <>
       <span className="label">{label}</span>
-      <strong className="value">{value}</strong>
-      {before !== undefined && <span className="before"><Change share={change} lessIsGood={lessIsGood} /> <span>from {before}</span></span>}
+      <strong className="value">{write(now, 'now')}</strong>
+      {before !== undefined && (
+        <span className="before"><Change now={now} before={before} share={share} lessIsGood={lessIsGood} /> <span>from {write(before, 'before')}</span></span>
+      )}
     </>
   )
 }

@@ -1,5 +1,5 @@
 // The page of one site.
-import {useEffect} from 'react'
+import {useCallback, useEffect} from 'react'
 import {question, type Realtime, type Stats, type Timeseries, type Visits} from '../api'
 import {ago, count, dates} from '../format'
 import {Header} from '../header'
@@ -13,7 +13,7 @@ import {Chart} from './chart'
 import {EmptySite} from './empty'
 import {Filters} from './filters'
 import {Headline, shownMetric} from './headline'
-import {ComparePicker, IntervalPicker, PeriodPicker, SitePicker} from './pickers'
+import {ComparePicker, IntervalPicker, PeriodPicker, SitePicker, spanOf} from './pickers'
 import './site.css'
 
 /** How often numbers are asked for, in milliseconds. With filters the server reads raw events. */
@@ -24,45 +24,59 @@ const awaited = 2000 // an empty site
 export function SitePage({view}: {view: View}) {
   const {session} = useSession()
   useTitle(`${view.site} · Daybook`)
-  const about = questionOf(view)
-  const every = view.filters.length > 0 ? seldom : often
-
-  const live = useAnswer<Realtime>(question('/stats/realtime', {site_id: view.site, limit: '1'}), 5000)
-  const series = useAnswer<Timeseries>(question('/stats/timeseries', {...about, interval: view.interval}), every)
-  const visits = useAnswer<Visits>(question('/stats/visits', about), every)
-  const quiet = series.data?.total.events === 0 && !series.busy
-  const all = useAnswer<Stats>(quiet ? question('/stats', {site_id: view.site, limit: '1'}) : null, awaited)
-  const events = all.data?.total_events
-  const isNew = events === 0
-  // The first event of a new site is shown as soon as it is counted.
-  const {again} = series
-  useEffect(() => {
-    if (events) again()
-  }, [events, again])
-
   return (
     <>
       <Header>
         <SitePicker view={view} />
-        <Live asked={live} />
+        <Live key={view.site + ' live'} site={view.site} />
         {session.operator && <ShareButton view={view} />}
       </Header>
-      <main id="main" className="page" tabIndex={-1} aria-busy={series.busy}>
-        <h1 className="unseen">Statistics of {view.site}</h1>
-        {isNew ? <EmptySite site={view.site} /> : <>
-          <div className="bar">
-            <PeriodPicker view={view} series={series.data} />
-            <ComparePicker view={view} />
-          </div>
-          <Filters view={view} />
-          {series.failure && <section className="card"><Problem failure={series.failure} again={series.again} /></section>}
-          {series.data && !series.failure && (quiet
-            ? <NothingHere view={view} series={series.data} all={all.data} />
-            : <Numbers view={view} series={series} visits={visits} every={every} />)}
-        </>}
-      </main>
+      <Site key={view.site} view={view} />
     </>
   )
+}
+
+/** Site shows one site, and nothing of another one that was shown before. */
+function Site({view}: {view: View}) {
+  const about = questionOf(view)
+  const filtered = view.filters.length > 0
+  const every = filtered ? seldom : often
+  const series = useAnswer<Timeseries>(question('/stats/timeseries', {...about, interval: view.interval}), every)
+  const visits = useAnswer<Visits>(question('/stats/visits', about), every)
+  const quiet = series.data?.total.events === 0 && !series.busy
+  const all = useAnswer<Stats>(quiet && !filtered ? question('/stats', {site_id: view.site, limit: '1'}) : null)
+  const isNew = all.data?.total_events === 0 && all.data.bots === 0
+  const begun = useCallback(() => {
+    series.again()
+    all.again()
+  }, [series.again, all.again])
+
+  return (
+    <main id="main" className="page" tabIndex={-1} aria-busy={series.busy}>
+      <h1 className="unseen">Statistics of {view.site}</h1>
+      {isNew ? <NewSite site={view.site} begun={begun} /> : <>
+        <div className="bar">
+          <PeriodPicker view={view} series={series.data} />
+          <ComparePicker view={view} />
+        </div>
+        <Filters view={view} />
+        {series.failure && <section className="card"><Problem failure={series.failure} again={series.again} /></section>}
+        {series.data && !series.failure && (quiet
+          ? <NothingHere view={view} series={series.data} all={all.data} />
+          : <Numbers view={view} series={series} visits={visits} every={every} />)}
+      </>}
+    </main>
+  )
+}
+
+/** NewSite looks for the first event of a site, and tells when it is counted. */
+function NewSite({site, begun}: {site: string; begun: () => void}) {
+  const {data} = useAnswer<Stats>(question('/stats', {site_id: site, limit: '1'}), awaited)
+  const events = data ? data.total_events + data.bots : 0
+  useEffect(() => {
+    if (events > 0) begun()
+  }, [events, begun])
+  return <EmptySite site={site} />
 }
 
 function Numbers({view, series, visits, every}: {view: View; series: Asked<Timeseries>; visits: Asked<Visits>; every: number}) {
@@ -72,6 +86,7 @@ function Numbers({view, series, visits, every}: {view: View; series: Asked<Times
       <section className={series.busy ? 'card busy' : 'card'} aria-label="In numbers">
         <Headline view={view} series={data} visits={visits} />
         <Chart data={data} metric={shownMetric(view, data)} busy={series.busy} />
+        {series.trouble && <p role="status" className="offline">{series.trouble.message}. What you see is what was said before; it is asked again.</p>}
         <footer className="about">
           <Freshness asked={series} />
           <span className="row">
@@ -104,7 +119,8 @@ function Freshness({asked}: {asked: Asked<Timeseries>}) {
 }
 
 /** Live tells how many visitors there are now. */
-function Live({asked: {data, failure}}: {asked: Asked<Realtime>}) {
+function Live({site}: {site: string}) {
+  const {data, failure} = useAnswer<Realtime>(question('/stats/realtime', {site_id: site, limit: '1'}), 5000)
   if (!data || failure) return null
   const {users} = data.last_5_minutes
   return (
@@ -126,10 +142,12 @@ function NothingHere({view, series, all}: {view: View; series: Timeseries; all?:
     )
   }
   if (!all) return null
+  const span = spanOf(series)
   return (
     <section className="card empty">
-      <h2>Nothing was counted on {series.date ? dates(series.date, series.date) : dates(series.from!, series.to!)}</h2>
-      {all.from && <p>There are events of {dates(all.from, all.to!)}.</p>}
+      <h2>Nothing was counted {span ? `on ${dates(...span)}` : 'there'}</h2>
+      {all.total_events === 0 && <p>Only bots were here, with {count(all.bots)} events.</p>}
+      {all.total_events > 0 && all.from && <p>There are events of {dates(all.from, all.to!)}.</p>}
       <Link href={viewPath({...view, period: 'all', from: '', to: '', interval: ''})}>Show all that there is</Link>
     </section>
   )

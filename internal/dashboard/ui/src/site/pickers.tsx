@@ -1,8 +1,9 @@
 // What is chosen of a site's page but filters: site, period, comparison, and
 // how long a bucket of the chart is.
-import {useState, type FormEvent} from 'react'
+import {useRef, useState, type FormEvent} from 'react'
 import {question, seesAll, type Sites, type Timeseries} from '../api'
-import {addDays, dates, today} from '../format'
+import {today} from '../clock'
+import {addDays, dates} from '../format'
 import {useAnswer, useSession} from '../hooks'
 import {Link} from '../link'
 import {go, sharedKey, viewPath, type View} from '../route'
@@ -18,11 +19,13 @@ export const spanOf = (s: Pick<Timeseries, 'date' | 'from' | 'to'>) => s.date ? 
 export function PeriodPicker({view, series}: {view: View; series?: Timeseries}) {
   const span = series && spanOf(series)
   const [open, setOpen] = useState(false)
+  const custom = useRef<HTMLButtonElement>(null)
   const choose = (e: FormEvent<HTMLFormElement>) => {
     e.preventDefault()
     const form = new FormData(e.currentTarget)
     const [from = '', to = ''] = [String(form.get('from')), String(form.get('to'))].sort()
     setOpen(false)
+    custom.current!.focus()
     go(viewPath({...view, ...reset, period: '', from, to}))
   }
   return (
@@ -34,7 +37,7 @@ export function PeriodPicker({view, series}: {view: View; series?: Timeseries}) 
           </li>
         ))}
         <li>
-          <button type="button" aria-expanded={open} aria-current={view.period ? undefined : 'true'} onClick={() => setOpen(!open)}>Custom</button>
+          <button ref={custom} type="button" aria-expanded={open} aria-current={view.period ? undefined : 'true'} onClick={() => setOpen(!open)}>Custom</button>
         </li>
       </ul>
       {open && (
@@ -70,6 +73,7 @@ export function ComparePicker({view}: {view: View}) {
         <option value="">nothing</option>
         <option value="previous">the period before</option>
         <option value="year">a year earlier</option>
+        {!['', 'previous', 'year'].includes(view.compare) && <option>{view.compare}</option>}
       </select>
     </label>
   )
@@ -81,12 +85,12 @@ const maxBuckets = 2400
 export function IntervalPicker({view, series}: {view: View; series: Timeseries}) {
   const span = spanOf(series)
   const days = span ? Math.round((Date.parse(span[1]) - Date.parse(span[0])) / 86_400_000) + 1 : 1
-  const allowed = [days * 24 <= maxBuckets && 'hour', days <= maxBuckets && 'day', days > 7 && 'week', days > 31 && 'month']
+  const useful = {hour: days * 24 <= maxBuckets, day: days <= maxBuckets, week: days > 7, month: days > 31}
   return (
     <label className="row">
       By
       <select value={series.interval} onChange={e => go(viewPath({...view, interval: e.target.value}))}>
-        {allowed.filter(name => name !== false).map(name => <option key={name} value={name}>{name}</option>)}
+        {Object.entries(useful).filter(([name, is]) => is || name === series.interval).map(([name]) => <option key={name}>{name}</option>)}
       </select>
     </label>
   )
