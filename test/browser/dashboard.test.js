@@ -40,7 +40,8 @@ const chip = (page, text) => region(page, 'Filters').getByRole('listitem').filte
 async function numbers(question) {
   const {total, change: more, compare} = await daybook.ask('/stats/timeseries', question)
   const visits = await daybook.ask('/stats/visits', question)
-  const beside = (write, now, before, share) => compare ? [write(now), `${change(share)} from ${write(before)}`] : write(now)
+  // Where there was no visit there is nothing to be more or less than.
+  const beside = (write, now, before, share) => compare ? [write(now), `${before === null ? '' : change(share) + ' '}from ${write(before)}`] : write(now)
   const counted = (name, error) => compare
     ? [estimate(total[name], total[error]), `${change(more[name])} from ${estimate(compare.total[name], compare.total[error])}`]
     : estimate(total[name], total[error])

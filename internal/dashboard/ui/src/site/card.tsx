@@ -46,7 +46,9 @@ export function Detail({view}: {view: View}) {
   const asked = useAnswer<Breakdown>(tableQuestion(view, view.detail, many, view.page))
   const pages = Math.ceil((asked.data?.values ?? 0) / many)
   const top = useRef<HTMLDivElement>(null)
-  useEffect(() => top.current!.closest('dialog')!.scrollTo(0, 0), [view.page])
+  useEffect(() => {
+    top.current!.closest('dialog')!.scrollTop = 0
+  }, [view.page])
   return (
     <Dialog title={tableName(view.detail)} close={() => go(viewPath({...view, detail: '', page: 1}))}>
       <div ref={top} aria-busy={asked.busy}><Answer asked={asked} view={view} dimension={view.detail} /></div>
