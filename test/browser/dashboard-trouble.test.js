@@ -75,6 +75,39 @@ for (const [name, [concerns, answer, said]] of Object.entries(troubles)) {
   })
 }
 
+// Every page tells of what it cannot have anew.
+for (const [path, endpoint] of [
+  ['/operators', '/status'], ['/', '/stats/sites'], ['/sites/shop', '/stats/breakdown'], ['/sites/shop', '/stats/visits']
+]) {
+  test(`when ${endpoint} fails ${path} says so`, async () => {
+    await look(browser, daybook, async page => {
+      await page.clock.install()
+      const answered = page.waitForResponse(answer => new URL(answer.url()).pathname === endpoint)
+      await page.goto(path)
+      await answered
+      await page.getByRole('table').first().waitFor()
+      await page.route(url => url.pathname === endpoint, route => route.fulfill({status: 503, json: {error: 'the store is away'}}))
+      await page.clock.fastForward('00:31')
+      await says(page, 'the store is away').first().waitFor()
+    })
+  })
+}
+
+test('a network that answers in the place of the server is not asked without a pause', async () => {
+  await look(browser, daybook, async page => {
+    await page.goto('/sites/shop')
+    await shows(() => events(page), '3')
+    let asked = 0
+    await page.route(url => /^\/(stats|session)/.test(url.pathname), route => {
+      if (route.request().url().endsWith('/session')) asked++
+      return route.fulfill({contentType: 'text/html', body: '<title>Welcome to our network</title>'})
+    })
+    await says(page, 'The server cannot be reached').waitFor()
+    await pause(2000)
+    assert.ok(asked <= 2, `/session was asked ${asked} times in two seconds`)
+  })
+})
+
 test('a filter that nobody can read is refused and can be removed, and no numbers look as if it were none', async () => {
   await look(browser, daybook, async page => {
     await page.goto('/sites/shop?filter=path=/pricing')

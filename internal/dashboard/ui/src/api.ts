@@ -43,7 +43,7 @@ export interface Bucket extends Counts {
   start: string
 }
 
-export type Interval = 'hour' | 'day' | 'week' | 'month'
+type Interval = 'hour' | 'day' | 'week' | 'month'
 
 export type Timeseries = Compared<
   About & {interval: Interval; total: Counts; buckets: Bucket[]},
@@ -133,7 +133,7 @@ export interface Answer<T> {
   age: number | null
 }
 
-export type Parameters = Record<string, string | string[]>
+type Parameters = Record<string, string | string[]>
 
 export function question(path: string, parameters: Parameters): string {
   const q = new URLSearchParams()
@@ -187,14 +187,20 @@ function inTurn<T>(ask: () => Promise<T>): Promise<T> {
   return mine
 }
 
-/** send asks the server, and gives its answer if that is a success. */
+/** patience is longer than any answer takes, in milliseconds. */
+const patience = 60_000
+
+/**
+ * send asks the server, and gives its answer if that is a success. That the
+ * server is there is known when the whole of it was read.
+ */
 async function send(url: string, {method = 'GET', body, signal, accept = 'application/json'}: Request): Promise<Response> {
   const key = sharedKey()
   let answer
   try {
     answer = await fetch(url, {
       method,
-      signal,
+      signal: AbortSignal.any([AbortSignal.timeout(patience), ...signal ? [signal] : []]),
       headers: {
         Accept: accept,
         'Daybook-Dashboard': '1', // no other page can have a browser send it
@@ -208,12 +214,12 @@ async function send(url: string, {method = 'GET', body, signal, accept = 'applic
     throw unreachable()
   }
   // What a proxy says whose server is away is no answer of ours.
-  const away = (answer.status === 502 || answer.status === 504) && !answer.headers.get('Content-Type')?.includes('json')
+  const away = [502, 503, 504].includes(answer.status) && !answer.headers.get('Content-Type')?.includes('json')
   if (away) throw unreachable()
-  setLost(false)
   if (answer.ok) return answer
+  setLost(false)
   const {error, allowed} = await answer.json().catch(() => ({})) as {error?: string; allowed?: string}
-  throw new Failure(answer.status, error ?? `The server answered with status ${answer.status}.`, allowed)
+  throw new Failure(answer.status, error ?? `The server answered with status ${answer.status}`, allowed)
 }
 
 /** ask asks a question. A Failure tells why there is no answer. */
@@ -223,6 +229,7 @@ export async function ask<T>(url: string, request: Request = {}): Promise<Answer
     // It was cut off, or somebody between answered in the server's place.
     throw request.signal?.aborted ? e : unreachable()
   })
+  setLost(false)
   // By the clock of the server: that of this machine may be wrong.
   const asOf = Date.parse(answer.headers.get('Daybook-As-Of') ?? '')
   const now = Date.parse(answer.headers.get('Date') ?? '') || Date.now()
@@ -233,8 +240,12 @@ export async function ask<T>(url: string, request: Request = {}): Promise<Answer
 /** download saves the table of an answer as the server names it. */
 export async function download(url: string): Promise<void> {
   const answer = await send(url, {accept: 'text/csv'})
+  const table = await answer.blob().catch(() => {
+    throw unreachable()
+  })
+  setLost(false)
   const name = /filename="([^"]+)"/.exec(answer.headers.get('Content-Disposition') ?? '')?.[1] ?? 'daybook.csv'
-  const file = URL.createObjectURL(await answer.blob())
+  const file = URL.createObjectURL(table)
   Object.assign(document.createElement('a'), {href: file, download: name}).click()
   // The browser has begun to read it by the next task at the latest.
   setTimeout(() => URL.revokeObjectURL(file), 1000)

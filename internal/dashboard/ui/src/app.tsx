@@ -1,7 +1,7 @@
 // Which page is shown, and to whom.
 import {Component, lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState, type ReactNode} from 'react'
 import {ask, passes, seesAll, type Failure, type Session} from './api'
-import {SessionContext, useLost, useSession} from './hooks'
+import {focusMain, later, SessionContext, useLost, useSession} from './hooks'
 import {Link} from './link'
 import {Notice} from './parts'
 import {go, parseView, sharedKey, sitePath, useHref} from './route'
@@ -19,7 +19,6 @@ export function App() {
   const key = sharedKey()
 
   useEffect(() => {
-    let timer = 0
     const abort = new AbortController()
     ask<Session>('/session', {signal: abort.signal}).then(({data}) => {
       setSession(data)
@@ -27,12 +26,9 @@ export function App() {
     }, (why: Failure) => {
       if (abort.signal.aborted) return
       setFailure(why)
-      if (passes(why)) timer = window.setTimeout(() => setTurn(n => n + 1), 3000)
+      if (passes(why)) later(() => setTurn(n => n + 1), 3000, abort.signal)
     })
-    return () => {
-      abort.abort()
-      clearTimeout(timer)
-    }
+    return () => abort.abort()
   }, [turn, key])
 
   // Whatever is shown, something asks until the server is back.
@@ -62,7 +58,7 @@ function Page() {
   const url = new URL(href)
   const view = useMemo(() => parseView(new URL(href)), [href])
   useFocusOnMain(url.pathname + session.key?.id)
-  if (url.pathname === '/operators') return <Suspense><OperatorsPage /></Suspense>
+  if (url.pathname === '/operators') return <Suspense fallback={<Loading />}><OperatorsPage /></Suspense>
   if (session.needs_key && !session.key) return <SignIn />
   if (view) return <SitePage view={view} />
   if (url.pathname !== '/') return <NotFound />
@@ -75,7 +71,7 @@ function useFocusOnMain(page: string) {
   useEffect(() => {
     if (shown.current === page) return
     shown.current = page
-    if (document.activeElement === document.body) document.getElementById('main')?.focus()
+    focusMain()
   }, [page])
 }
 
@@ -84,6 +80,8 @@ function OwnSite({site}: {site: string}) {
   useEffect(() => go(sitePath(site), {replace: true}), [site])
   return null
 }
+
+const Loading = () => <main id="main" className="notice" aria-busy="true" tabIndex={-1}><p role="status">Loading …</p></main>
 
 function NotFound() {
   return (

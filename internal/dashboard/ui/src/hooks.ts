@@ -20,6 +20,20 @@ export interface Asked<T> {
 /** retry is after how long what failed is asked again, in milliseconds. */
 const retry = 5000
 
+/** later calls something after a while, and while the page cannot be seen not before it can, until the signal. */
+export function later(run: () => void, wait: number, signal: AbortSignal) {
+  const timer = setTimeout(() => {
+    if (document.visibilityState === 'visible') run()
+    else document.addEventListener('visibilitychange', run, {once: true, signal})
+  }, wait)
+  signal.addEventListener('abort', () => clearTimeout(timer))
+}
+
+/** focusMain gives the focus to a page that came in place of what had it. */
+export function focusMain() {
+  if (document.activeElement === document.body) document.getElementById('main')?.focus()
+}
+
 /**
  * useAnswer asks a question, and asks again every so many milliseconds (0:
  * never) while the page can be seen. What fails for reasons that pass is asked
@@ -33,32 +47,22 @@ export function useAnswer<T>(url: string | null, every = 0): Asked<T> {
   useEffect(() => {
     if (url === null) return
     const abort = new AbortController()
-    let timer = 0
-    const next = (wait: number) => {
-      timer = window.setTimeout(() => {
-        if (document.visibilityState === 'visible') run()
-        else document.addEventListener('visibilitychange', run, {once: true, signal: abort.signal})
-      }, wait)
-    }
     const run = async () => {
       try {
         const answer = await ask<T>(url, {signal: abort.signal})
         if (abort.signal.aborted) return
         setState({url, answer, came: Date.now()})
-        if (every) next(every)
+        if (every) later(run, every, abort.signal)
       } catch (e) {
         if (abort.signal.aborted) return
         const failure = e as Failure
         setState(was => was?.url === url ? {...was, failure} : {url, came: 0, failure})
         if (failure.status === 401) lost(failure)
-        else if (passes(failure)) next(retry)
+        else if (passes(failure)) later(run, retry, abort.signal)
       }
     }
     void run()
-    return () => {
-      abort.abort()
-      clearTimeout(timer)
-    }
+    return () => abort.abort()
   }, [url, every, turn, lost])
 
   const again = useCallback(() => setTurn(n => n + 1), [])

@@ -39,7 +39,7 @@ export function Change({now, before, share = now! / before! - 1, lessIsGood = fa
 /** Notice is a page with nothing but a message. */
 export function Notice({title, children}: {title: string; children: ReactNode}) {
   useTitle(title)
-  return <main className="notice"><h1>{title}</h1>{children}</main>
+  return <main className="notice" id="main" tabIndex={-1}><h1>{title}</h1>{children}</main>
 }
 
 /** Problem tells why there is no answer, and what to do. */
@@ -51,6 +51,12 @@ export function Problem({failure, again}: {failure: Failure; again: () => void})
       <button type="button" onClick={again}>Try again</button>
     </div>
   )
+}
+
+/** Trouble tells that an answer is not the newest, and why. */
+export function Trouble({asked: {trouble}}: {asked: {trouble?: Failure}}) {
+  if (!trouble) return null
+  return <p role="status" className="offline">{trouble.message}. What you see is what was said before; it is asked again.</p>
 }
 
 /** Dialog is a window above the page. Escape closes it, and so does a click beside it. */

@@ -37,7 +37,7 @@ export interface View {
   page: number
 }
 
-export const defaultPeriod = '30d'
+const defaultPeriod = '30d'
 
 /** The cards of a site's page, and the tables in each. */
 export const cards: Record<string, Dimension[]> = {
@@ -145,8 +145,14 @@ function subscribe(listener: () => void) {
 /** useHref gives the URL of the page, and follows it. */
 export const useHref = () => useSyncExternalStore(subscribe, () => location.href)
 
+let gone = false
+
+/** hasGone tells whether another view was shown since the page was loaded. */
+export const hasGone = () => gone
+
 /** go shows another view; replace leaves none to come back to. */
 export function go(path: string, {replace = false} = {}) {
+  gone = true
   const target = path + (sharedKey() && location.hash)
   if (replace || new URL(target, location.href).href === location.href) history.replaceState(null, '', target)
   else history.pushState(null, '', target)

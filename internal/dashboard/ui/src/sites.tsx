@@ -5,7 +5,7 @@ import {Header} from './header'
 import {count} from './format'
 import {useAnswer, useTitle} from './hooks'
 import {Link} from './link'
-import {Estimate, Problem} from './parts'
+import {Estimate, Problem, Trouble} from './parts'
 import {go, sitePath, useHref} from './route'
 
 /** onPage is how many sites a page has. */
@@ -22,6 +22,7 @@ export function SitesPage() {
       <main id="main" className="page" tabIndex={-1} aria-busy={asked.busy}>
         <h1>Sites</h1>
         {asked.failure && <Problem failure={asked.failure} again={asked.again} />}
+        <Trouble asked={asked} />
         {sites?.length === 0 && page === 1 && <p>No site has sent an event yet. Give your first one a name, and see what to put into its pages:</p>}
         {sites && sites.length > 0 && (
           <section className="card scroll" aria-label="Sites" tabIndex={0}>

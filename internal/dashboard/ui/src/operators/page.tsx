@@ -1,10 +1,11 @@
 // The operators' page: how everything stands, and what can be done about it.
+import {useEffect} from 'react'
 import {seesAll} from '../api'
 import {Header} from '../header'
-import {useAnswer, useSession, useTitle} from '../hooks'
+import {focusMain, useAnswer, useSession, useTitle} from '../hooks'
 import {Link} from '../link'
-import {Notice, Problem} from '../parts'
-import {sharedKey, sitePath} from '../route'
+import {Notice, Problem, Trouble} from '../parts'
+import {hasGone, sharedKey, sitePath} from '../route'
 import {KeyForm, SignIn} from '../signin'
 import {Rebuilds} from './rebuilds'
 import {Jobs} from './jobs'
@@ -14,6 +15,10 @@ import type {Job, Status} from './types'
 
 export default function OperatorsPage() {
   const {session} = useSession()
+  // What said that it was loading had the focus.
+  useEffect(() => {
+    if (hasGone()) focusMain()
+  }, [])
   if (sharedKey()) return <Notice title="This link is for one site"><Link href={session.key ? sitePath(session.key.site) : '/'}>Show it</Link></Notice>
   if (session.operator || seesAll(session)) return <Page operator={session.operator} />
   return <>{session.key && <Header />}<SignIn operator /></>
@@ -28,6 +33,7 @@ function Page({operator}: {operator: boolean}) {
       <main id="main" className="page" tabIndex={-1} aria-busy={status.busy}>
         <h1>How everything stands</h1>
         {status.failure && <section className="card"><Problem failure={status.failure} again={status.again} /></section>}
+        <Trouble asked={status} />
         {status.data && <>
           <Standing status={status.data} />
           {operator ? <Operated status={status.data} again={status.again} /> : <Overlooked status={status.data} />}
@@ -51,11 +57,13 @@ function Operated({status, again}: {status: Status; again: () => void}) {
       <section className="card stacked" aria-label="Rebuilds">
         <h2>Rebuilds</h2>
         {rebuilds.failure && <Problem failure={rebuilds.failure} again={rebuilds.again} />}
+        <Trouble asked={rebuilds} />
         <Rebuilds jobs={rebuilds.data} now={status.time} again={() => { again(); rebuilds.again() }} />
       </section>
       <section className="card stacked" aria-label="Reconciliation">
         <h2>Reconciliation</h2>
         {runs.failure && <Problem failure={runs.failure} again={runs.again} />}
+        <Trouble asked={runs} />
         {runs.data && <Reconciliations jobs={runs.data} now={status.time} />}
       </section>
     </>

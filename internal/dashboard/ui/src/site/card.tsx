@@ -4,7 +4,7 @@ import {download, question, type Breakdown, type Failure, type Row} from '../api
 import {count, dimensionName, percent, tableName, valueName} from '../format'
 import {useAnswer, type Asked} from '../hooks'
 import {Link} from '../link'
-import {Change, Dialog, Estimate, Problem} from '../parts'
+import {Change, Dialog, Estimate, Problem, Trouble} from '../parts'
 import {cards, go, questionOf, viewPath, type Dimension, type View} from '../route'
 import {canFilter, withFilter} from './filters'
 
@@ -29,11 +29,15 @@ export function Card({name, view, every}: {name: string; view: View; every: numb
           <Link key={d} href={viewPath({...view, tabs: {...view.tabs, [name]: d}})} aria-current={d === open ? 'true' : undefined}>{tableName(d)}</Link>
         ))}
       </h2>
-      <Answer asked={asked} view={view} dimension={open} />
+      <div>
+        <Trouble asked={asked} />
+        <Answer asked={asked} view={view} dimension={open} />
+      </div>
       <footer className="about">
         {asked.data && <Exactness data={asked.data} />}
         <span className="row">
-          {asked.data && asked.data.values > few && <Link href={viewPath({...view, detail: open, page: 1})}>All {count(asked.data.values)}</Link>}
+          {/* Also where it is all already: the focus comes back to it. */}
+          {asked.data && asked.data.values > 0 && <Link href={viewPath({...view, detail: open, page: 1})}>All {count(asked.data.values)}</Link>}
           <Save url={tableQuestion(view, open, saved)} what={tableName(open)} />
         </span>
       </footer>
@@ -51,14 +55,17 @@ export function Detail({view}: {view: View}) {
   }, [view.page])
   return (
     <Dialog title={tableName(view.detail)} close={() => go(viewPath({...view, detail: '', page: 1}))}>
-      <div ref={top} aria-busy={asked.busy}><Answer asked={asked} view={view} dimension={view.detail} /></div>
+      <div ref={top} aria-busy={asked.busy}>
+        <Trouble asked={asked} />
+        <Answer asked={asked} view={view} dimension={view.detail} />
+      </div>
       <footer className="about">
         {asked.data && <Exactness data={asked.data} />}
         <span className="row">
           {view.page > 1 && <Link href={viewPath({...view, page: view.page - 1})}>Back</Link>}
           {pages > 1 && view.page <= pages && <span>Page {count(view.page)} of {count(pages)}</span>}
           {view.page < pages && <Link href={viewPath({...view, page: view.page + 1})}>Next</Link>}
-          <Save url={tableQuestion(view, view.detail, saved)} what={tableName(view.detail)} />
+          <Save url={tableQuestion(view, view.detail, saved, Math.ceil(view.page * many / saved))} what={tableName(view.detail)} />
         </span>
       </footer>
     </Dialog>

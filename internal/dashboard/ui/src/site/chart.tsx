@@ -63,8 +63,8 @@ function namesOf(data: Timeseries) {
 
 /**
  * pairsOf gives for each bucket the one of the other period that it is compared
- * with: by hour the same time of the same day, since where the clocks are
- * changed a day has an hour more or less, and else the one in the same place.
+ * with: by hour the same time of the same day, since a day on which clocks are
+ * put forward has an hour less, and else the one in the same place.
  */
 function pairsOf({buckets, interval, compare}: Timeseries): (Bucket | undefined)[] {
   if (!compare) return []

@@ -5,7 +5,7 @@ import {ago, count, dates} from '../format'
 import {Header} from '../header'
 import {useAnswer, useNow, useSession, useTitle, type Asked} from '../hooks'
 import {Link} from '../link'
-import {Problem} from '../parts'
+import {Problem, Trouble} from '../parts'
 import {cards, questionOf, viewPath, type View} from '../route'
 import {ShareButton} from '../share'
 import {Card, Detail, Save} from './card'
@@ -86,7 +86,7 @@ function Numbers({view, series, visits, every}: {view: View; series: Asked<Times
       <section className={series.busy ? 'card busy' : 'card'} aria-label="In numbers">
         <Headline view={view} series={data} visits={visits} />
         <Chart data={data} metric={shownMetric(view, data)} busy={series.busy} />
-        {series.trouble && <p role="status" className="offline">{series.trouble.message}. What you see is what was said before; it is asked again.</p>}
+        <Trouble asked={series.trouble ? series : visits} />
         <footer className="about">
           <Freshness asked={series} />
           <span className="row">
@@ -120,8 +120,8 @@ function Freshness({asked}: {asked: Asked<Timeseries>}) {
 
 /** Live tells how many visitors there are now. */
 function Live({site}: {site: string}) {
-  const {data, failure} = useAnswer<Realtime>(question('/stats/realtime', {site_id: site, limit: '1'}), 5000)
-  if (!data || failure) return null
+  const {data, failure, trouble} = useAnswer<Realtime>(question('/stats/realtime', {site_id: site, limit: '1'}), 5000)
+  if (!data || failure || trouble) return null
   const {users} = data.last_5_minutes
   return (
     <p className="live" title={`In the last 5 minutes. ${count(data.last_30_minutes.users)} in the last 30, with ${count(data.last_30_minutes.events)} events.`}>
