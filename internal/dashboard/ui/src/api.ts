@@ -172,7 +172,7 @@ export const passes = ({status}: Failure) => status === 0 || status === 408 || s
 
 const unreachable = () => {
   setLost(true)
-  return new Failure(0, 'The server cannot be reached.')
+  return new Failure(0, 'The server cannot be reached')
 }
 
 /**

@@ -6,7 +6,7 @@ import {Header} from '../header'
 import {useAnswer, useNow, useSession, useTitle, type Asked} from '../hooks'
 import {Link} from '../link'
 import {Problem, Trouble} from '../parts'
-import {cards, questionOf, viewPath, type View} from '../route'
+import {cards, questionOf, sharedKey, viewPath, type View} from '../route'
 import {ShareButton} from '../share'
 import {Card, Detail, Save} from './card'
 import {Chart} from './chart'
@@ -29,7 +29,7 @@ export function SitePage({view}: {view: View}) {
       <Header>
         <SitePicker view={view} />
         <Live key={view.site + ' live'} site={view.site} />
-        {session.operator && <ShareButton view={view} />}
+        {session.operator && !sharedKey() && <ShareButton view={view} />}
       </Header>
       <Site key={view.site} view={view} />
     </>
