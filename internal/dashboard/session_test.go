@@ -57,7 +57,7 @@ func TestSession(t *testing.T) {
 	port = 4711
 	cookie := check(http.MethodPost, `{"key":"`+tokens[access.Admin]+`\n"}`, 200, operator)
 	session, _, _ := strings.Cut(cookie, ";")
-	check(http.MethodGet, "", 200, operator, "Cookie: "+session, "Accept: application/json")
+	check(http.MethodGet, "", 200, operator, "Cookie: "+session, access.DashboardHeader+": 1")
 	check(http.MethodGet, "", 200, operator, "Authorization: Bearer "+tokens[access.Admin])
 	if cookie := check(http.MethodDelete, "", 204, "", "Cookie: "+session); !strings.HasPrefix(cookie, "daybook-3001=; ") || !strings.Contains(cookie, "Max-Age=0") {
 		t.Errorf("signing out sets %s", cookie)
