@@ -73,7 +73,8 @@ export function useAnswer<T>(url: string | null, every = 0): Asked<T> {
     data: url === null ? undefined : state?.answer?.data,
     asOf: state && age !== null ? state.came - age : null,
     failure: keeps ? undefined : failure,
-    trouble: keeps ? failure : undefined,
+    // That no server is there is said once, above the page.
+    trouble: keeps && failure.status !== 0 ? failure : undefined,
     busy: url !== null && state?.url !== url,
     again
   }

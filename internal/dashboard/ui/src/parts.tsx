@@ -2,7 +2,7 @@
 import {useLayoutEffect, useRef, useState, type ReactNode} from 'react'
 import type {Failure} from './api'
 import {count, margin} from './format'
-import {useLost, useTitle} from './hooks'
+import {useTitle} from './hooks'
 
 /** Estimate writes a number, and how far off it may be. */
 export function Estimate({value, error}: {value: number; error?: number | null}) {
@@ -55,9 +55,7 @@ export function Problem({failure, again}: {failure: Failure; again: () => void})
 
 /** Trouble tells that an answer is not the newest, and why. */
 export function Trouble({asked: {trouble}}: {asked: {trouble?: Failure}}) {
-  // That no server is there is said once, above the page.
-  const lost = useLost()
-  if (!trouble || (lost && trouble.status === 0)) return null
+  if (!trouble) return null
   return <p role="status" className="offline">{trouble.message}. What you see is what was said before; it is asked again.</p>
 }
 
