@@ -22,11 +22,13 @@ const retry = 5000
 
 /** later calls something after a while, and while the page cannot be seen not before it can, until the signal. */
 export function later(run: () => void, wait: number, signal: AbortSignal) {
+  const cancel = () => clearTimeout(timer)
   const timer = setTimeout(() => {
+    signal.removeEventListener('abort', cancel) // a signal may live for days
     if (document.visibilityState === 'visible') run()
     else document.addEventListener('visibilitychange', run, {once: true, signal})
   }, wait)
-  signal.addEventListener('abort', () => clearTimeout(timer))
+  signal.addEventListener('abort', cancel)
 }
 
 /** focusMain gives the focus to a page that came in place of what had it. */
